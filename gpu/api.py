@@ -1,0 +1,211 @@
+"""All that the server may know of the GPU worker: jobs, commands, events and their framing.
+
+Knows nothing of rooms or sockets: `room`, `person` and `slot` are opaque keys that the
+scheduler compares and never reads. Imports nothing heavier than msgspec.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, BinaryIO, Literal, NewType, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+JobId = NewType("JobId", str)
+Sampler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"]
+SAMPLERS: tuple[Sampler, ...] = ("euler", "euler_a", "ddim", "dpmpp_2m", "lcm")
+
+Side = Annotated[int, Meta(ge=64, le=2048)]
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+T = TypeVar("T")
+_LENGTH = struct.Struct(">I")
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """Raw pixels, row-major, 8 bits a channel: `len(data) == width * height * channels`."""
+
+    width: Side
+    height: Side
+    mode: Literal["L", "RGB", "RGBA"]
+    data: bytes
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture to make.
+
+    What kind of work it is follows from its parts: no `image` -> text to image; an `image`
+    and `strength` below 1 -> image to image; a `mask` -> only where it is white; an image
+    with transparent pixels -> those are filled too (outpainting).
+
+    With a mask or transparent pixels the finished picture is RGBA and its alpha says where
+    something was painted: laid over the original, nothing outside changes by a single bit.
+    """
+
+    id: JobId
+    room: str
+    person: str
+    slot: str
+    """A newer job with the same slot replaces this one while it is less than half done."""
+    prompt: str
+    negative: str = ""
+    width: Side = 256
+    height: Side = 256
+    steps: Annotated[int, Meta(ge=1, le=150)] = 20
+    guidance: Annotated[float, Meta(ge=0.0, le=30.0)] = 4.0
+    seed: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    sampler: Sampler = "dpmpp_2m"
+    strength: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    image: Picture | None = None
+    """RGBA, `width` x `height`."""
+    mask: Picture | None = None
+    """L, `width` x `height`; 255 where the picture is to be painted anew."""
+    live: bool = False
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server and the browser need to know of the loaded model."""
+
+    name: str
+    native_px: int
+    """Side of the square that the model was trained on."""
+    multiple_px: int
+    """Width and height must be multiples of this."""
+    min_px: int
+    max_px: int
+    device: str
+    dtype: str
+    steps: int = 20
+    guidance: float = 4.0
+    sampler: Sampler = "dpmpp_2m"
+    live_steps: int = 4
+
+
+# --- commands: server -> worker ------------------------------------------------------------
+
+
+class Submit(msgspec.Struct, frozen=True, tag="submit"):
+    job: Job
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    job: JobId
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
+    """Cancel everything and exit; end of input means the same."""
+
+
+Command = Submit | Cancel | Shutdown
+
+# --- events: worker -> server --------------------------------------------------------------
+
+
+class Loading(msgspec.Struct, frozen=True, tag="loading"):
+    """Progress before `Ready`, for people who wait."""
+
+    detail: str
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    model: ModelInfo
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    job: JobId
+
+
+class Preview(msgspec.Struct, frozen=True, tag="preview", kw_only=True):
+    """The predicted final picture after `step` of `steps`, at latent size, as JPEG.
+
+    `box` is the part of the job's picture that it shows: x, y, width, height in its pixels.
+    """
+
+    job: JobId
+    step: int
+    steps: int
+    box: tuple[int, int, int, int]
+    jpeg: bytes
+
+
+class Done(msgspec.Struct, frozen=True, tag="done", kw_only=True):
+    """`png` is RGB, or RGBA where the job had a mask or transparent pixels."""
+
+    job: JobId
+    png: bytes
+    seconds: float
+    """Wall time from submit to here."""
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    job: JobId
+    reason: Literal["asked", "superseded", "shutdown"]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """`reason` is a sentence for people: what was expected, what came, what to do."""
+
+    job: JobId
+    reason: str
+
+
+class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
+    """The worker can't go on (a model that can't be loaded, say) and is about to exit."""
+
+    reason: str
+
+
+Event = Loading | Ready | Started | Preview | Done | Cancelled | Failed | Fatal
+
+# --- framing: 4 bytes of big-endian length, then MessagePack -----------------------------------
+
+_encoder = msgspec.msgpack.Encoder()
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_events: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+class FrameError(Exception):
+    """The other end of the pipe sent something that is no frame: it is broken, start it anew."""
+
+
+def encode(message: Command | Event) -> bytes:
+    """Frame one message for the pipe."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_command(body: bytes) -> Command:
+    return _decode(_commands, body)
+
+
+def decode_event(body: bytes) -> Event:
+    return _decode(_events, body)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise FrameError(f"expected a message of gpu.api, got {len(body)} bytes: {error}") from None
+
+
+def body_length(header: bytes) -> int:
+    """Read the length that a frame's 4-byte header announces."""
+    (length,) = _LENGTH.unpack(header)
+    if length > MAX_FRAME_BYTES:
+        raise FrameError(f"expected a frame of at most {MAX_FRAME_BYTES} bytes, got {length}")
+    return int(length)
+
+
+HEADER_BYTES = _LENGTH.size
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """Read one frame's body from a blocking stream; None at its end."""
+    header = stream.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES:
+        return None
+    length = body_length(header)
+    body = stream.read(length)
+    return body if len(body) == length else None

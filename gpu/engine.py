@@ -1,0 +1,306 @@
+"""The loop: plan, run, complete. What doesn't belong into a step runs beside it.
+
+One thread takes steps; others prepare jobs (prompt, pixels, noise), finish them (decode, PNG)
+and encode previews. Every job ends exactly once, done, cancelled or failed, and no event of
+it follows (G6). Knows nothing of pipes or processes: events go to a callback.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+import torch
+
+from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, Preview, Started
+from gpu.previews import encode_jpeg
+from gpu.sched.scheduler import Scheduler
+from gpu.sched.work import Outcome, StepPlan, Ticket
+
+if TYPE_CHECKING:
+    from gpu.runner import Painting, PreviewBatch, Runner
+    from gpu.sched.cost import CostModel
+
+MAX_JOBS = 256
+_PREVIEW_INTERVAL_S = 0.04
+"""No more than 25 previews a second of one job: nobody sees more."""
+_PREVIEWS_UNDER_WAY = 2
+_CLOSE_TIMEOUT_S = 3.0
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A job that has not ended yet."""
+
+    job: Job
+    submitted_s: float
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    steps: int = 0
+    previewed_s: float = float("-inf")
+    previews_under_way: int = 0
+    started: bool = False
+
+
+class Engine:
+    def __init__(
+        self,
+        runner: Runner,
+        costs: CostModel,
+        emit: Emit,
+        crashed: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`emit` may be called from any thread; `crashed` gets a traceback when the loop died."""
+        self._runner = runner
+        self._costs = costs
+        self._emit = emit
+        self._crashed = crashed
+        self._clock = clock
+        self._scheduler = Scheduler(costs, MAX_JOBS)
+        self._open: dict[JobId, _Open] = {}
+        self._ending = threading.Lock()
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        # Live work has lanes of its own: it never queues behind somebody's hundred pictures.
+        self._preparing = {live: _beside(f"prepare-{live}") for live in (True, False)}
+        self._finishing = {live: _beside(f"finish-{live}") for live in (True, False)}
+        self._previewing = _beside("preview")
+        self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
+
+    # --- from other threads ----------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. A queue that is full fails it at once, with a reason (F11).
+
+        Waits for the loop where very many commands came within one tick.
+        """
+        submitted_s = self._clock()
+        with self._wake:
+            self._wake.wait_for(lambda: len(self._inbox) < MAX_JOBS or self._closing)
+        self._post(partial(self._add, job, submitted_s))
+
+    def cancel(self, job: JobId) -> None:
+        """Stop a job before its next step; one that has ended is let be."""
+        self._post(partial(self._cancel, job))
+
+    def close(self) -> None:
+        """Cancel everything and stop; returns when no thread will emit any more."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        self._thread.join(_CLOSE_TIMEOUT_S)
+        for job in list(self._open):
+            self._end(job, Cancelled(job, "shutdown"))
+        lanes = (*self._preparing.values(), *self._finishing.values(), self._previewing)
+        for pool in lanes:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _post(self, action: Callable[[], None]) -> None:
+        with self._wake:
+            self._inbox.append(action)
+            self._wake.notify_all()
+
+    # --- the loop --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._take_inbox()
+                plan = self._scheduler.plan()
+                if plan is not None:
+                    self._tick(plan)
+                else:
+                    self._sleep()
+        except BaseException:
+            self._crashed(traceback.format_exc())
+
+    def _take_inbox(self) -> None:
+        while self._inbox and not self._closing:
+            self._inbox.popleft()()
+        with self._wake:
+            self._wake.notify_all()
+
+    def _sleep(self) -> None:
+        with self._wake:
+            while not self._inbox and not self._closing:
+                self._wake.wait()
+
+    def _tick(self, plan: StepPlan) -> None:
+        """Run a plan; one that fails is halved until only the culprit is left (G7)."""
+        now = self._clock()
+        self._announce(plan)
+        try:
+            batch = self._runner.step(plan, self._due_previews(plan, now))
+        except Exception as error:
+            self._retry(plan, error)
+            return
+        for timing in self._runner.timings():
+            self._costs.observe(timing.shape, timing.rows, timing.seconds)
+        if batch is not None:
+            for job in batch.jobs:
+                self._open[job].previewed_s = now
+                self._open[job].previews_under_way += 1
+            self._previewing.submit(self._send_previews, batch)
+        outcome = self._scheduler.complete(plan)
+        for name in outcome.finished:
+            request = self._open[name].job
+            self._finishing[request.live].submit(self._finish, self._runner.release(name), request)
+        self._act(outcome)
+
+    def _retry(self, plan: StepPlan, error: Exception) -> None:
+        if _is_fatal(error):
+            raise error
+        if _is_out_of_memory(error):
+            self._costs.forbid(plan.shape, plan.rows)
+            torch.cuda.empty_cache()
+        if len(plan.seats) == 1:
+            self._fail(plan.ids[0], _reason(error))
+            return
+        for half in plan.halves():
+            self._tick(half)
+
+    def _announce(self, plan: StepPlan) -> None:
+        for job in plan.ids:
+            state = self._open[job]
+            if not state.started:
+                state.started = True
+                self._say(job, Started(job))
+
+    def _act(self, outcome: Outcome) -> None:
+        for job in outcome.superseded:
+            self._runner.drop(job)
+            self._end(job, Cancelled(job, "superseded"))
+        for job in outcome.activated:
+            request = self._open[job].job
+            self._preparing[request.live].submit(self._prepare, request)
+
+    # --- commands, on the loop's thread ------------------------------------------------------
+
+    def _add(self, job: Job, submitted_s: float) -> None:
+        if job.id in self._open:
+            return
+        self._open[job.id] = _Open(job, submitted_s)
+        if self._scheduler.is_full:
+            reason = f"{MAX_JOBS} pictures are waiting already: try again when some are done"
+            self._end(job.id, Failed(job.id, reason))
+            return
+        self._act(self._scheduler.add(Ticket(job.id, job.room, job.person, job.slot, job.live)))
+
+    def _cancel(self, job: JobId) -> None:
+        self._leave(job)
+        self._end(job, Cancelled(job, "asked"))
+
+    def _fail(self, job: JobId, reason: str) -> None:
+        self._leave(job)
+        self._end(job, Failed(job, reason))
+
+    def _leave(self, job: JobId) -> None:
+        self._runner.drop(job)
+        if job in self._scheduler:
+            self._act(self._scheduler.remove(job))
+
+    def _prepared(self, painting: Painting) -> None:
+        if painting.job not in self._scheduler:
+            return
+        state = self._open[painting.job]
+        state.box, state.steps = painting.region.box, painting.demand.steps
+        # The pixels are latents now; hundreds of waiting jobs need not hold them twice.
+        state.job = msgspec.structs.replace(state.job, image=None, mask=None)
+        self._runner.admit(painting)
+        self._scheduler.ready(painting.job, painting.demand)
+
+    # --- beside the loop -----------------------------------------------------------------------
+
+    def _prepare(self, job: Job) -> None:
+        if job.id not in self._open:
+            return
+        try:
+            painting = self._runner.prepare(job)
+        except Exception as error:
+            self._post(partial(self._fail, job.id, _reason(error)))
+        else:
+            self._post(partial(self._prepared, painting))
+
+    def _finish(self, painting: Painting, job: Job) -> None:
+        state = self._open.get(job.id)
+        if state is None:
+            return
+        try:
+            png = self._runner.finish(painting, job)
+        except Exception as error:
+            self._end(job.id, Failed(job.id, _reason(error)))
+        else:
+            seconds = self._clock() - state.submitted_s
+            self._end(job.id, Done(job=job.id, png=png, seconds=seconds))
+
+    def _due_previews(self, plan: StepPlan, now: float) -> set[JobId]:
+        """Not of the last step, which the picture itself follows, nor with two on their way."""
+        due = set()
+        for job in plan.ids:
+            state = self._open[job]
+            is_last = self._scheduler.steps_done(job) + 1 >= state.steps
+            rested = now - state.previewed_s >= _PREVIEW_INTERVAL_S
+            if rested and not is_last and state.previews_under_way < _PREVIEWS_UNDER_WAY:
+                due.add(job)
+        return due
+
+    def _send_previews(self, batch: PreviewBatch) -> None:
+        pixels = batch.wait()
+        for job, step, picture in zip(batch.jobs, batch.steps, pixels, strict=True):
+            state = self._open.get(job)
+            if state is None:
+                continue
+            jpeg = encode_jpeg(picture)
+            preview = Preview(job=job, step=step, steps=state.steps, box=state.box, jpeg=jpeg)
+            state.previews_under_way -= 1
+            self._say(job, preview)
+
+    def _say(self, job: JobId, event: Event) -> None:
+        with self._ending:
+            if job in self._open:
+                self._emit(event)
+
+    def _end(self, job: JobId, event: Event) -> None:
+        with self._ending:
+            if self._open.pop(job, None) is not None:
+                self._emit(event)
+
+
+def _beside(name: str) -> ThreadPoolExecutor:
+    """One thread; what it is given is bounded by the number of open jobs."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """A CUDA device that reported an error answers nothing any more: start the process anew."""
+    return isinstance(error, torch.AcceleratorError) and not isinstance(
+        error, torch.OutOfMemoryError
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a CPU torch's allocator raises a plain RuntimeError."""
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def _reason(error: Exception) -> str:
+    if _is_out_of_memory(error):
+        return "the picture needs more memory than this machine has: make the frame smaller"
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"the model failed on this picture ({type(error).__name__}: {error}); try other settings"

@@ -1,0 +1,1 @@
+"""Samplers as tables of coefficients, probed from diffusers' own schedulers."""

@@ -1,0 +1,246 @@
+"""Chooses which jobs take the next denoising step. No torch, no clock, no I/O.
+
+There are no fixed batches: a job has steps left, and every plan fills one forward, so jobs
+join and leave between any two steps. Whose turn it is follows from three ledgers: of rooms,
+of people within a room, and of latent shapes, which can't share a forward and take turns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gpu.sched.ledger import Ledger
+from gpu.sched.work import Demand, Outcome, Progress, Seat, Shape, StepPlan, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gpu.api import JobId
+    from gpu.sched.cost import CostModel
+
+BULK_EVERY = 4
+"""At least one plan in this many is led by bulk work where both kinds wait (F4)."""
+RIDE_SLOWDOWN = 1.5
+"""Bulk work that rides along may make an urgent plan take this many times as long (F7)."""
+
+Person = tuple[str, str]
+
+
+class Scheduler:
+    def __init__(self, costs: CostModel, max_jobs: int = 256) -> None:
+        self._costs = costs
+        self._max_jobs = max_jobs
+        self._jobs: dict[JobId, Progress] = {}
+        self._active: dict[str, JobId] = {}
+        self._waiting: dict[str, JobId] = {}
+        self._rooms: Ledger[str] = Ledger()
+        self._people: Ledger[Person] = Ledger()
+        self._shapes: Ledger[Shape] = Ledger()
+        self._arrivals = 0
+        self._urgent_in_a_row = 0
+
+    # --- questions ---------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: JobId) -> bool:
+        return job in self._jobs
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._jobs) >= self._max_jobs
+
+    @property
+    def jobs(self) -> tuple[JobId, ...]:
+        return tuple(self._jobs)
+
+    def steps_done(self, job: JobId) -> int:
+        return self._jobs[job].steps_done
+
+    def plan(self) -> StepPlan | None:
+        """Choose the next batch without changing any state; None when nothing is ready."""
+        ready = [progress for progress in self._jobs.values() if progress.demand is not None]
+        if not ready:
+            return None
+        urgent = [progress for progress in ready if progress.is_urgent]
+        bulk = [progress for progress in ready if not progress.is_urgent]
+        bulk_leads = bool(bulk) and (not urgent or self._urgent_in_a_row >= BULK_EVERY - 1)
+        leading, riding = (bulk, urgent) if bulk_leads else (urgent, bulk)
+        shape = self._next_shape(leading)
+        draft = _Draft(self._rooms, self._people)
+        limit = self._costs.best_rows(shape)
+        if bulk_leads and urgent:
+            draft.take(_at(shape, leading), max(1, limit // BULK_EVERY))
+            draft.take(_at(shape, riding), limit)
+            draft.take(_at(shape, leading), limit)
+        else:
+            draft.take(_at(shape, leading), limit)
+            if leading is urgent:
+                limit = self._costs.rows_within(shape, draft.rows, RIDE_SLOWDOWN)
+            draft.take(_at(shape, riding), limit)
+        return StepPlan(shape, tuple(draft.seats), bulk_leads)
+
+    # --- commands ----------------------------------------------------------------------
+
+    def add(self, ticket: Ticket) -> Outcome:
+        """Take a job in. The newest of a slot wins, unless the one before is half done (F8, F9)."""
+        assert ticket.id not in self._jobs, f"job {ticket.id} was added twice"
+        assert not self.is_full, "ask is_full first"
+        superseded = []
+        running = self._active.get(ticket.slot)
+        if running is not None and self._jobs[running].is_half_done:
+            waiting = self._waiting.get(ticket.slot)
+            if waiting is not None:
+                superseded.append(waiting)
+                self._forget(waiting)
+            self._enter(ticket)
+            self._waiting[ticket.slot] = ticket.id
+            return Outcome(superseded=tuple(superseded))
+        if running is not None:
+            superseded.append(running)
+            self._forget(running)
+        self._enter(ticket)
+        self._active[ticket.slot] = ticket.id
+        return Outcome(activated=(ticket.id,), superseded=tuple(superseded))
+
+    def ready(self, job: JobId, demand: Demand) -> None:
+        """An activated job is prepared: it takes part from the next plan on."""
+        if demand.steps < 1 or demand.rows < 1:
+            raise ValueError(f"expected at least one step and one row, got {demand}")
+        progress = self._jobs[job]
+        present = {other.demand.shape for other in self._jobs.values() if other.demand}
+        if demand.shape not in present:
+            self._shapes.join(demand.shape, present)
+            self._shapes.forget(present | {demand.shape})
+        progress.demand = demand
+
+    def complete(self, plan: StepPlan) -> Outcome:
+        """Record that `plan` ran. Jobs that left while it ran are passed over."""
+        present = [self._jobs[job] for job in plan.ids if job in self._jobs]
+        self._charge(plan, present)
+        mixed = any(not progress.is_urgent for progress in self._jobs.values() if progress.demand)
+        self._urgent_in_a_row = 0 if plan.led_by_bulk or not mixed else self._urgent_in_a_row + 1
+        finished = []
+        for progress in present:
+            assert progress.demand is not None
+            progress.steps_done += 1
+            if progress.steps_done >= progress.demand.steps:
+                finished.append(progress.ticket.id)
+        activated = [self._remove(job) for job in finished]
+        return Outcome(
+            activated=tuple(job for job in activated if job is not None),
+            finished=tuple(finished),
+        )
+
+    def remove(self, job: JobId) -> Outcome:
+        """A job was cancelled or failed: its place is free in the next plan (F10)."""
+        activated = self._remove(job)
+        return Outcome(activated=() if activated is None else (activated,))
+
+    # --- turns -------------------------------------------------------------------------
+
+    def _next_shape(self, leading: Sequence[Progress]) -> Shape:
+        """The shape least served, the one with the oldest job among equals (F5)."""
+        oldest: dict[Shape, int] = {}
+        for progress in leading:
+            assert progress.demand is not None
+            oldest.setdefault(progress.demand.shape, progress.number)
+        return min(oldest, key=lambda shape: (self._shapes.served(shape), oldest[shape]))
+
+    def _charge(self, plan: StepPlan, present: Iterable[Progress]) -> None:
+        for progress in present:
+            assert progress.demand is not None
+            ticket = progress.ticket
+            self._rooms.charge(ticket.room, progress.demand.cost)
+            self._people.charge((ticket.room, ticket.person), progress.demand.cost)
+        # A shape that more rooms wait for gets proportionally more of the time.
+        waiting = {p.ticket.room for p in _at(plan.shape, self._jobs.values())}
+        seconds = self._costs.predict(plan.shape, plan.rows)
+        self._shapes.charge(plan.shape, seconds / max(1, len(waiting)))
+
+    # --- who is here -------------------------------------------------------------------
+
+    def _enter(self, ticket: Ticket) -> None:
+        rooms = {other.ticket.room for other in self._jobs.values()}
+        if ticket.room not in rooms:
+            self._rooms.join(ticket.room, rooms)
+        people = {(other.ticket.room, other.ticket.person) for other in self._jobs.values()}
+        person = (ticket.room, ticket.person)
+        if person not in people:
+            self._people.join(person, {other for other in people if other[0] == ticket.room})
+        self._jobs[ticket.id] = Progress(ticket, self._arrivals)
+        self._arrivals += 1
+
+    def _forget(self, job: JobId) -> None:
+        ticket = self._jobs.pop(job).ticket
+        for slots in (self._active, self._waiting):
+            if slots.get(ticket.slot) == job:
+                del slots[ticket.slot]
+        self._rooms.forget({other.ticket.room for other in self._jobs.values()})
+        self._people.forget({(p.ticket.room, p.ticket.person) for p in self._jobs.values()})
+
+    def _remove(self, job: JobId) -> JobId | None:
+        """Forget a job; returns the one that takes over its slot, if one was waiting."""
+        ticket = self._jobs[job].ticket
+        was_active = self._active.get(ticket.slot) == job
+        self._forget(job)
+        successor = self._waiting.pop(ticket.slot, None) if was_active else None
+        if successor is not None:
+            self._active[ticket.slot] = successor
+        return successor
+
+
+def _at(shape: Shape, jobs: Iterable[Progress]) -> list[Progress]:
+    return [progress for progress in jobs if progress.demand and progress.demand.shape == shape]
+
+
+class _Draft:
+    """A batch in the making: the least-served room's least-served person sends their oldest job."""
+
+    def __init__(self, rooms: Ledger[str], people: Ledger[Person]) -> None:
+        self.seats: list[Seat] = []
+        self.rows = 0
+        self._rooms = rooms
+        self._people = people
+        self._room_extra: dict[str, float] = {}
+        self._person_extra: dict[Person, float] = {}
+
+    def take(self, jobs: Sequence[Progress], limit: int) -> None:
+        """Fill up to `limit` rows; the first job gets a seat even if it alone needs more."""
+        seated = {seat.id for seat in self.seats}
+        queues: dict[str, dict[Person, deque[Progress]]] = {}
+        for job in jobs:
+            if job.ticket.id not in seated:
+                person = (job.ticket.room, job.ticket.person)
+                queues.setdefault(person[0], {}).setdefault(person, deque()).append(job)
+        while queues:
+            room = min(queues, key=lambda key: self._room_turn(key, queues[key]))
+            people = queues[room]
+            person = min(people, key=lambda key: self._person_turn(key, people[key]))
+            job = people[person].popleft()
+            if not people[person]:
+                del people[person]
+            if not people:
+                del queues[room]
+            if not self._seat(job, person, limit):
+                return
+
+    def _seat(self, job: Progress, person: Person, limit: int) -> bool:
+        assert job.demand is not None
+        if self.seats and self.rows + job.demand.rows > limit:
+            return False
+        self.seats.append(Seat(job.ticket.id, job.demand.rows))
+        self.rows += job.demand.rows
+        room = person[0]
+        self._room_extra[room] = self._room_extra.get(room, 0.0) + job.demand.cost
+        self._person_extra[person] = self._person_extra.get(person, 0.0) + job.demand.cost
+        return True
+
+    def _room_turn(self, room: str, people: dict[Person, deque[Progress]]) -> tuple[float, int]:
+        oldest = min(jobs[0].number for jobs in people.values())
+        return self._rooms.served(room) + self._room_extra.get(room, 0.0), oldest
+
+    def _person_turn(self, person: Person, jobs: deque[Progress]) -> tuple[float, int]:
+        return self._people.served(person) + self._person_extra.get(person, 0.0), jobs[0].number

@@ -1,0 +1,102 @@
+"""What the scheduler knows of a job, and what it asks for. Knows nothing of pixels or tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpu.api import JobId
+
+Shape = tuple[int, int]
+"""Height and width of the latents: jobs share a forward only if theirs are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A job as it is handed in: whose it is, and what it may replace."""
+
+    id: JobId
+    room: str
+    person: str
+    slot: str
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a prepared job needs: `steps` forwards of `rows` rows (2 with guidance) at `shape`."""
+
+    shape: Shape
+    rows: int
+    steps: int
+
+    @property
+    def cost(self) -> float:
+        """One step's share of the machine: rows weighted by latent pixels."""
+        return float(self.rows * self.shape[0] * self.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One job's place in a batch."""
+
+    id: JobId
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One denoising step for each of `seats`, in one forward of `rows` rows."""
+
+    shape: Shape
+    seats: tuple[Seat, ...]
+    led_by_bulk: bool = False
+
+    @property
+    def ids(self) -> tuple[JobId, ...]:
+        return tuple(seat.id for seat in self.seats)
+
+    @property
+    def rows(self) -> int:
+        return sum(seat.rows for seat in self.seats)
+
+    def halves(self) -> tuple[StepPlan, StepPlan]:
+        """Split in two, to find the row that fails; needs at least two seats."""
+        middle = len(self.seats) // 2
+        return (
+            StepPlan(self.shape, self.seats[:middle], self.led_by_bulk),
+            StepPlan(self.shape, self.seats[middle:], self.led_by_bulk),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command of the scheduler brought about, for the engine to act on.
+
+    `activated` jobs are to be prepared now, `superseded` ones are over, `finished` ones have
+    taken their last step.
+    """
+
+    activated: tuple[JobId, ...] = ()
+    superseded: tuple[JobId, ...] = ()
+    finished: tuple[JobId, ...] = ()
+
+
+@dataclass(slots=True)
+class Progress:
+    """A job's state inside the scheduler; `number` is its place in the order of arrival."""
+
+    ticket: Ticket
+    number: int
+    demand: Demand | None = None
+    steps_done: int = 0
+
+    @property
+    def is_urgent(self) -> bool:
+        """Live, or nothing of it has been seen yet (F4)."""
+        return self.ticket.live or self.steps_done == 0
+
+    @property
+    def is_half_done(self) -> bool:
+        return self.demand is not None and 2 * self.steps_done >= self.demand.steps

@@ -1,0 +1,109 @@
+"""From a loaded model to a runner that is ready: preview map, cost curve, first tables.
+
+Bounded in time: a slow machine measures less, not longer.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, get_args
+
+import torch
+
+from gpu.api import ModelInfo, Sampler
+from gpu.device import dtype_name
+from gpu.previews import fit
+from gpu.runner import Runner
+from gpu.samplers.table import SamplerError, Tables
+from gpu.sched.cost import CostModel
+
+if TYPE_CHECKING:
+    from gpu.models.family import Family, Report
+
+_CURVE_BUDGET_S = 1.0
+_CURVE = (1, 2, 4, 8)
+_SLOW_FORWARD_S = 0.5
+"""A model this slow is measured once and given all threads."""
+_CLEARLY_FASTER = 0.95
+
+
+def choose_threads(family: Family, report: Report) -> None:
+    """On a CPU, halve the number of threads as long as that makes a forward faster.
+
+    Small models gain nothing from many cores, and on a busy machine threads wait for each other.
+    """
+    if family.device.type != "cpu":
+        return
+    best = torch.get_num_threads()
+    fastest = _forward_s(family, 2)
+    while best > 1 and fastest < _SLOW_FORWARD_S:
+        torch.set_num_threads(best // 2)
+        seconds = _forward_s(family, 2)
+        if seconds > fastest * _CLEARLY_FASTER:
+            break
+        best, fastest = best // 2, seconds
+    torch.set_num_threads(best)
+    report(f"computing with {best} thread{'s' if best > 1 else ''}")
+
+
+def build_runner(family: Family, report: Report) -> Runner:
+    """Fit the preview map and probe the tables that most jobs use."""
+    report("fitting the preview map")
+    previews, psnr_db = fit(family)
+    tables = Tables(family.scheduler_config)
+    for sampler in get_args(Sampler):
+        try:
+            tables.table(sampler, 20, 0, True)
+        except SamplerError as error:
+            report(str(error))
+    report(f"previews come within {psnr_db:.1f} dB PSNR of the decoder")
+    return Runner(family, tables, previews)
+
+
+def measure_costs(family: Family, max_rows: int, report: Report) -> CostModel:
+    """Time forwards of the native size with more and more rows, within a budget."""
+    report("measuring the cost of a step")
+    costs = CostModel(max_rows)
+    side = family.native_px // family.latent_factor
+    deadline = time.monotonic() + _CURVE_BUDGET_S
+    for rows in _CURVE:
+        if rows > max_rows or (rows > 2 and time.monotonic() > deadline):
+            break
+        try:
+            costs.observe((side, side), rows, _forward_s(family, rows))
+        except torch.OutOfMemoryError:
+            costs.forbid((side, side), rows)
+            break
+    return costs
+
+
+def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
+    """Seconds of the fastest of a few forwards of `rows` rows at the native size."""
+    side = family.native_px // family.latent_factor
+    latents = torch.zeros(rows, family.latent_channels, side, side, device=family.device)
+    times = torch.full((rows,), 500.0, device=family.device)
+    prompts = family.encode_prompt("").expand(rows, -1, -1)
+    fastest = float("inf")
+    for _ in range(tries):
+        begun = time.perf_counter()
+        with torch.inference_mode():
+            family.denoise(latents, times, prompts)
+        if family.device.type == "cuda":
+            torch.cuda.synchronize(family.device)
+        fastest = min(fastest, time.perf_counter() - begun)
+        if fastest > _SLOW_FORWARD_S:
+            break
+    return fastest
+
+
+def model_info(family: Family) -> ModelInfo:
+    largest = min(2048, max(family.native_px * 4, 1024))
+    return ModelInfo(
+        name=family.name,
+        native_px=family.native_px,
+        multiple_px=family.multiple_px,
+        min_px=max(64, family.multiple_px),
+        max_px=largest // family.multiple_px * family.multiple_px,
+        device=str(family.device),
+        dtype=dtype_name(family.dtype),
+    )

@@ -1,0 +1,225 @@
+"""The loop: events, faults, cancellation, with a real tiny model."""
+
+from __future__ import annotations
+
+import queue
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, Preview, Started
+from gpu.engine import Engine
+from gpu.previews import fit
+from gpu.runner import PreviewBatch, Runner
+from gpu.samplers.table import Tables
+from gpu.sched.cost import CostModel
+from tests.gpu.pictures import job, open_png
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from gpu.models.stable_diffusion import StableDiffusion
+    from gpu.sched.work import StepPlan
+
+TIMEOUT_S = 60
+ENDS = (Done, Cancelled, Failed)
+
+
+class Faulty(Runner):
+    """A runner that calls `sabotage` before each step."""
+
+    sabotage: Callable[[StepPlan], None] = staticmethod(lambda _plan: None)
+
+    def step(self, plan: StepPlan, previews: Collection[JobId] = ()) -> PreviewBatch | None:
+        self.sabotage(plan)
+        return super().step(plan, previews)
+
+
+class Harness:
+    def __init__(self, runner: Faulty) -> None:
+        self.runner = runner
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.seen: list[Event] = []
+        self.crashes: queue.Queue[str] = queue.Queue()
+        self.costs = CostModel(8)
+        self.engine = Engine(runner, self.costs, self.events.put, self.crashes.put)
+
+    def next(self) -> Event:
+        event = self.events.get(timeout=TIMEOUT_S)
+        self.seen.append(event)
+        return event
+
+    def until_ended(self, *jobs: Job) -> dict[JobId, Event]:
+        ends: dict[JobId, Event] = {}
+        while len(ends) < len(jobs):
+            event = self.next()
+            if isinstance(event, ENDS):
+                assert event.job not in ends
+                ends[event.job] = event
+        return ends
+
+
+@pytest.fixture(scope="module")
+def parts(tiny: StableDiffusion) -> tuple[StableDiffusion, Tables, object]:
+    return tiny, Tables(tiny.scheduler_config), fit(tiny, 4)[0]
+
+
+@pytest.fixture
+def harness(parts: tuple[StableDiffusion, Tables, object]) -> Iterator[Harness]:
+    harness = Harness(Faulty(*parts))  # type: ignore[arg-type]
+    harness.engine.start()
+    yield harness
+    harness.engine.close()
+    assert harness.crashes.empty()
+
+
+def test_g6_a_job_starts_shows_previews_and_is_done(harness: Harness) -> None:
+    request = job(steps=6, sampler="ddim")
+    harness.engine.submit(request)
+
+    end = harness.until_ended(request)[request.id]
+
+    assert isinstance(end, Done)
+    assert open_png(end.png).shape == (128, 128, 3)
+    assert end.seconds > 0
+    assert harness.seen[0] == Started(request.id)
+    assert isinstance(harness.seen[1], Preview)
+    assert harness.seen[1].box == (0, 0, 128, 128)
+    assert harness.seen[1].steps == 6
+
+
+def test_g6_every_job_ends_exactly_once_and_no_event_follows(harness: Harness) -> None:
+    jobs = [job(steps=3 + n % 4, slot=f"slot{n % 5}", guidance=1.0) for n in range(15)]
+    for request in jobs:
+        harness.engine.submit(request)
+    for request in jobs[::4]:
+        harness.engine.cancel(request.id)
+
+    ends = harness.until_ended(*jobs)
+    harness.engine.close()
+
+    while not harness.events.empty():
+        harness.next()
+    assert set(ends) == {request.id for request in jobs}
+    over: set[JobId] = set()
+    for event in harness.seen:
+        name = getattr(event, "job", None)
+        assert name not in over
+        if isinstance(event, ENDS):
+            over.add(event.job)
+
+
+def test_g7_one_bad_row_fails_alone_and_its_mates_go_on(harness: Harness) -> None:
+    jobs = [job(steps=3) for _ in range(4)]
+    bad = jobs[2].id
+
+    def sabotage(plan: StepPlan) -> None:
+        if bad in plan.ids:
+            raise RuntimeError("matrix is cursed")
+
+    harness.runner.sabotage = sabotage
+    for request in jobs:
+        harness.engine.submit(request)
+    ends = harness.until_ended(*jobs)
+
+    kinds = Counter(type(end) for end in ends.values())
+    assert kinds == {Done: 3, Failed: 1}
+    failed = ends[bad]
+    assert isinstance(failed, Failed)
+    assert "matrix is cursed" in failed.reason
+
+
+def test_g7_a_batch_out_of_memory_is_split_and_the_limit_remembered(harness: Harness) -> None:
+    jobs = [job(steps=4) for _ in range(4)]
+
+    def sabotage(plan: StepPlan) -> None:
+        if plan.rows > 2:
+            raise torch.OutOfMemoryError("no")
+
+    harness.runner.sabotage = sabotage
+    for request in jobs:
+        harness.engine.submit(request)
+    ends = harness.until_ended(*jobs)
+
+    assert all(isinstance(end, Done) for end in ends.values())
+    assert harness.costs.best_rows((8, 8)) <= 3
+
+
+def test_g7_a_picture_that_alone_is_too_large_fails_with_advice(harness: Harness) -> None:
+    def sabotage(_plan: StepPlan) -> None:
+        raise torch.OutOfMemoryError("no")
+
+    harness.runner.sabotage = sabotage
+    request = job()
+    harness.engine.submit(request)
+
+    end = harness.until_ended(request)[request.id]
+
+    assert isinstance(end, Failed)
+    assert "make the frame smaller" in end.reason
+
+
+def test_g7_a_job_that_cannot_be_prepared_fails_with_the_reason(harness: Harness) -> None:
+    request = job(width=144)
+    harness.engine.submit(request)
+
+    end = harness.until_ended(request)[request.id]
+
+    assert isinstance(end, Failed)
+    assert "multiples of 32" in end.reason
+
+
+def test_f8_a_newer_request_for_the_same_slot_replaces_the_running_one(harness: Harness) -> None:
+    old, new = job(slot="frame", steps=150), job(slot="frame", steps=2)
+    harness.engine.submit(old)
+    while not isinstance(harness.next(), Preview):
+        pass
+    harness.engine.submit(new)
+
+    ends = harness.until_ended(old, new)
+
+    assert ends[old.id] == Cancelled(old.id, "superseded")
+    assert isinstance(ends[new.id], Done)
+
+
+def test_f10_cancelling_ends_a_job_before_its_next_step(harness: Harness) -> None:
+    request = job(steps=150)
+    harness.engine.submit(request)
+    while not isinstance(harness.next(), Preview):
+        pass
+    harness.engine.cancel(request.id)
+
+    assert harness.until_ended(request)[request.id] == Cancelled(request.id, "asked")
+
+
+def test_g6_closing_cancels_what_is_left(harness: Harness) -> None:
+    request = job(steps=150)
+    harness.engine.submit(request)
+    assert harness.next() == Started(request.id)
+    harness.engine.close()
+
+    assert harness.until_ended(request)[request.id] == Cancelled(request.id, "shutdown")
+
+
+def test_g6_cancelling_an_unknown_job_changes_nothing(harness: Harness) -> None:
+    harness.engine.cancel(JobId("nobody"))
+    request = job(steps=1)
+    harness.engine.submit(request)
+
+    assert isinstance(harness.until_ended(request)[request.id], Done)
+    assert len(harness.seen) == 2
+
+
+def test_f11_a_full_queue_refuses_with_a_reason(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu.sched.scheduler.Scheduler.is_full", True)
+    request = job()
+    harness.engine.submit(request)
+
+    end = harness.until_ended(request)[request.id]
+
+    assert isinstance(end, Failed)
+    assert "waiting already" in end.reason

@@ -1,0 +1,151 @@
+"""What loads, what doesn't, and what is said then."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gpu.models import stable_diffusion
+from gpu.models.checkpoint import is_pickle, is_safetensors
+from gpu.models.family import LoadOptions, ModelError
+from gpu.models.stable_diffusion import StableDiffusion, clip_tokenizer, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit('a pickle was opened')",)
+
+
+def options(path: Path, **changes: object) -> LoadOptions:
+    return LoadOptions(path, torch.device("cpu"), torch.float32, **changes)  # type: ignore[arg-type]
+
+
+def refuse(path: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        load(options(path), lambda _line: None)
+    return str(caught.value)
+
+
+def test_m1_a_pickle_named_safetensors_is_refused_by_its_content(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(pickle.dumps(Bomb()))
+
+    assert "holds a pickle" in refuse(file)
+
+
+def test_m1_a_torch_archive_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.ckpt"
+    torch.save({"weight": torch.zeros(2)}, file)
+
+    assert is_pickle(file)
+    assert "holds a pickle" in refuse(file)
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "model.ckpt"])
+def test_m1_a_folder_whose_part_is_only_a_pickle_is_refused(
+    tmp_path: Path, tiny_folder: Path, name: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "unet" / name).write_bytes(pickle.dumps(Bomb()))
+
+    assert "no safetensors" in refuse(folder)
+
+
+def test_m1_a_pickle_renamed_inside_a_folder_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(pickle.dumps(Bomb()))
+
+    assert "holds a pickle" in refuse(folder)
+
+
+def test_m1_a_pickle_beside_safetensors_is_never_opened(tmp_path: Path, tiny_folder: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+
+    assert load(options(folder), lambda _line: None).latent_channels == 16
+
+
+def test_m2_a_missing_model_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    assert f"at {tmp_path / 'none'}" in refuse(tmp_path / "none")
+
+
+def test_m2_a_truncated_download_is_told_from_a_pickle(tmp_path: Path, tiny_folder: Path) -> None:
+    whole = (tiny_folder / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(whole[:100])
+
+    assert not is_safetensors(file)
+    assert "download it again" in refuse(file)
+
+
+def test_m2_another_architecture_is_named(tmp_path: Path, tiny_folder: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unet"] = ["custom_code", "MyUNet"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+    assert "expected unet to be UNet2DConditionModel, got MyUNet" in refuse(folder)
+
+
+def test_m2_a_file_that_is_no_sd1_checkpoint_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"some.weight": torch.zeros(2)}, file)
+
+    assert "Stable Diffusion 1.x" in refuse(file)
+
+
+def test_m3_clips_vocabulary_is_complete() -> None:
+    tokenizer = clip_tokenizer(stable_diffusion._SD1 / "tokenizer" / "merges.txt.gz")
+
+    ids = tokenizer("a photo of an astronaut riding a horse").input_ids
+
+    # As openai/clip-vit-large-patch14 numbers it.
+    assert ids == [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
+
+
+def test_m4_prompts_are_encoded_once_and_the_cache_is_bounded(
+    tiny: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stable_diffusion, "_MAX_PROMPTS", 3)
+    first = tiny.encode_prompt("zero")
+
+    assert tiny.encode_prompt("zero") is first
+    for text in ("one", "two", "three"):
+        tiny.encode_prompt(text)
+    assert tiny.encode_prompt("zero") is not first
+    assert len(tiny._prompts) == 3
+
+
+def test_m4_a_prompt_too_long_for_the_model_is_cut(tiny: StableDiffusion) -> None:
+    assert tiny.encode_prompt("a red house " * 50).shape == tiny.encode_prompt("").shape
+
+
+def test_m5_low_vram_gives_the_same_picture(tiny_folder: Path, tiny: StableDiffusion) -> None:
+    frugal = load(options(tiny_folder, low_vram=True), lambda _line: None)
+    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(frugal.decode(latents), tiny.decode(latents))
+    torch.testing.assert_close(frugal.encode_prompt("a house"), tiny.encode_prompt("a house"))
+
+
+def test_m5_xformers_where_it_cannot_work_is_said_in_one_line(tiny_folder: Path) -> None:
+    lines: list[str] = []
+
+    load(options(tiny_folder, attention="xformers"), lines.append)
+
+    assert lines[-1].startswith("xformers attention can't be used here (")
+    assert "\n" not in lines[-1]

@@ -1,0 +1,425 @@
+"""The scheduler's rules, F1 to F11, without a model."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from gpu.api import JobId
+from gpu.sched.cost import CostModel
+from gpu.sched.scheduler import BULK_EVERY, Scheduler
+from gpu.sched.work import Demand, Seat, Shape, StepPlan, Ticket
+
+SMALL: Shape = (16, 16)
+LARGE: Shape = (32, 32)
+_numbers = itertools.count()
+
+
+def costs(max_rows: int = 4) -> CostModel:
+    """A machine on which rows cost little beside the forward itself."""
+    model = CostModel(max_rows, tick_budget_s=10)
+    for rows in (1, 2, 4, 8):
+        model.observe(SMALL, rows, 0.05 + 0.005 * rows)
+        model.observe(LARGE, rows, 0.08 + 0.02 * rows)
+    return model
+
+
+def ticket(room: str = "room", person: str = "ann", slot: str = "", live: bool = False) -> Ticket:
+    number = next(_numbers)
+    return Ticket(JobId(f"job{number}"), room, person, slot or f"slot{number}", live)
+
+
+def add(
+    scheduler: Scheduler, job: Ticket, steps: int = 20, rows: int = 1, shape: Shape = SMALL
+) -> JobId:
+    for activated in scheduler.add(job).activated:
+        scheduler.ready(activated, Demand(shape, rows, steps))
+    return job.id
+
+
+def tick(scheduler: Scheduler) -> StepPlan:
+    plan = scheduler.plan()
+    assert plan is not None
+    scheduler.complete(plan)
+    return plan
+
+
+def started(scheduler: Scheduler, job: Ticket, steps: int = 20) -> JobId:
+    """A job that has had its first step, so that it is bulk work unless it is live."""
+    add(scheduler, job, steps)
+    tick(scheduler)
+    return job.id
+
+
+def test_f1_busy_room_shares_each_batch_with_a_quiet_one() -> None:
+    scheduler = Scheduler(costs())
+    for _ in range(8):
+        add(scheduler, ticket(room="busy"))
+    quiet = add(scheduler, ticket(room="quiet"))
+
+    plan = scheduler.plan()
+
+    assert plan is not None
+    assert quiet in plan.ids
+    assert len(plan.ids) == 4
+
+
+def test_f1_rooms_get_equal_sample_steps_however_many_jobs_they_send() -> None:
+    scheduler = Scheduler(costs(max_rows=2))
+    rooms = {add(scheduler, ticket(room="busy"), steps=150): "busy" for _ in range(6)}
+    rooms |= {add(scheduler, ticket(room="quiet"), steps=150): "quiet" for _ in range(2)}
+
+    taken = Counter(rooms[job] for _ in range(60) for job in tick(scheduler).ids)
+
+    assert abs(taken["busy"] - taken["quiet"]) <= 2
+
+
+def test_f1_a_picture_of_four_times_the_pixels_counts_four_times() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    large = add(scheduler, ticket(room="large"), steps=150, shape=LARGE)
+    for _ in range(2):
+        add(scheduler, ticket(room="small"), steps=150)
+
+    taken = Counter(job == large for _ in range(100) for job in tick(scheduler).ids)
+
+    assert scheduler.steps_done(large) == taken[True] < taken[False]
+
+
+def test_f2_people_in_a_room_share_it_equally() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    people = {add(scheduler, ticket(person="ann"), steps=150): "ann" for _ in range(5)}
+    people |= {add(scheduler, ticket(person="bob"), steps=150): "bob"}
+
+    taken = Counter(people[job] for _ in range(40) for job in tick(scheduler).ids)
+
+    assert abs(taken["ann"] - taken["bob"]) <= 5
+
+
+def test_f3_a_room_that_joins_late_may_not_claim_the_past() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    early = started(scheduler, ticket(room="early", live=True), steps=150)
+    for _ in range(50):
+        tick(scheduler)
+    late = add(scheduler, ticket(room="late", live=True), steps=150)
+
+    taken = Counter(job for _ in range(20) for job in tick(scheduler).ids)
+
+    assert abs(taken[early] - taken[late]) <= 1
+
+
+def test_f3_leaving_and_coming_back_does_not_forgive_what_one_had() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    steady = add(scheduler, ticket(room="steady", live=True), steps=150)
+    taken = 0
+    while scheduler.steps_done(steady) < 40:
+        if len(scheduler) == 1:
+            add(scheduler, ticket(room="hopper", live=True), steps=2)
+        taken += steady not in tick(scheduler).ids
+
+    assert taken <= 44
+
+
+def test_f4_live_work_and_first_previews_go_before_bulk_work() -> None:
+    scheduler = Scheduler(costs(max_rows=2))
+    bulk = [started(scheduler, ticket(room=f"bulk{n}")) for n in range(2)]
+    tick(scheduler)
+    live = add(scheduler, ticket(room="bulk0", live=True))
+    fresh = add(scheduler, ticket(room="bulk1"))
+
+    assert set(tick(scheduler).ids) == {live, fresh}
+    assert not set(bulk) & {live, fresh}
+
+
+def test_f4_bulk_work_leads_at_least_every_fourth_plan() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    bulk = started(scheduler, ticket(room="bulk"), steps=150)
+    for n in range(3):
+        add(scheduler, ticket(room=f"live{n}", live=True), steps=150)
+
+    led = [tick(scheduler).ids == (bulk,) for _ in range(40)]
+
+    assert all(any(led[i : i + BULK_EVERY]) for i in range(len(led) - BULK_EVERY))
+
+
+def test_f5_a_plan_has_one_shape_and_shapes_take_turns() -> None:
+    scheduler = Scheduler(costs())
+    for _ in range(4):
+        add(scheduler, ticket(), steps=150)
+    large = add(scheduler, ticket(), steps=150, shape=LARGE)
+
+    plans = [tick(scheduler) for _ in range(40)]
+
+    assert all((large in plan.ids) == (plan.shape == LARGE) for plan in plans)
+    seconds = {SMALL: 0.07, LARGE: 0.10}
+    time: Counter[Shape] = Counter()
+    for plan in plans:
+        time[plan.shape] += round(1000 * seconds[plan.shape])
+    assert 0.6 < time[LARGE] / time[SMALL] < 1.6
+
+
+def test_f6_batches_stop_growing_where_rows_gain_nothing() -> None:
+    flat = CostModel(16, tick_budget_s=10)
+    steep = CostModel(16, tick_budget_s=10)
+    for rows in (1, 2, 4, 8, 16):
+        flat.observe(SMALL, rows, 0.1)
+        steep.observe(SMALL, rows, 0.1 * rows)
+
+    assert flat.best_rows(SMALL) == 16
+    assert steep.best_rows(SMALL) == 1
+
+
+def test_f6_a_tick_never_takes_longer_than_its_budget_for_the_sake_of_others() -> None:
+    model = CostModel(16, tick_budget_s=0.1)
+    for rows in (1, 2, 4, 8, 16):
+        model.observe(SMALL, rows, 0.02 + 0.01 * rows)
+
+    assert model.best_rows(SMALL) in (7, 8)
+
+
+def test_f6_what_did_not_fit_into_memory_is_not_tried_again() -> None:
+    model = costs(max_rows=8)
+    model.forbid(SMALL, 4)
+
+    assert model.best_rows(SMALL) == 3
+
+
+@pytest.mark.parametrize("rows", [1, 3, 6, 12])
+def test_cost_of_a_shape_never_measured_is_scaled_by_its_pixels(rows: int) -> None:
+    model = CostModel(16)
+    for measured in (1, 2, 4, 8):
+        model.observe(SMALL, measured, 0.02 + 0.01 * measured)
+
+    assert model.predict(SMALL, rows) == pytest.approx(0.02 + 0.01 * rows)
+    assert model.predict(LARGE, rows) == pytest.approx(0.02 + 0.04 * rows)
+
+
+def test_f7_bulk_work_that_rides_along_slows_an_urgent_plan_by_half_at_most() -> None:
+    model = CostModel(16, tick_budget_s=10)
+    for rows in (1, 2, 4, 8, 16):
+        model.observe(SMALL, rows, 0.02 + 0.01 * rows)
+    scheduler = Scheduler(model)
+    for _ in range(10):
+        add(scheduler, ticket(room="bulk"))
+    while any(scheduler.steps_done(job) == 0 for job in scheduler.jobs):
+        tick(scheduler)
+    live = add(scheduler, ticket(room="live", live=True), rows=2)
+
+    plan = scheduler.plan()
+
+    assert plan is not None
+    assert plan.ids[0] == live
+    assert model.predict(SMALL, plan.rows) <= 1.5 * model.predict(SMALL, 2)
+    assert plan.rows > 2
+
+
+def test_f8_a_newer_job_replaces_one_that_is_not_half_done() -> None:
+    scheduler = Scheduler(costs())
+    old = add(scheduler, ticket(slot="frame"), steps=4)
+    tick(scheduler)
+    new = ticket(slot="frame")
+
+    outcome = scheduler.add(new)
+
+    assert outcome.superseded == (old,)
+    assert outcome.activated == (new.id,)
+    assert old not in scheduler
+
+
+def test_f8_one_past_half_is_let_finish_and_then_the_newest_goes() -> None:
+    scheduler = Scheduler(costs())
+    old = add(scheduler, ticket(slot="frame"), steps=4)
+    tick(scheduler)
+    tick(scheduler)
+    new = ticket(slot="frame")
+
+    assert scheduler.add(new).activated == ()
+    assert tick(scheduler).ids == (old,)
+    plan = scheduler.plan()
+    assert plan is not None
+    outcome = scheduler.complete(plan)
+    assert outcome.finished == (old,)
+    assert outcome.activated == (new.id,)
+
+
+def test_f9_only_the_newest_waits() -> None:
+    scheduler = Scheduler(costs())
+    add(scheduler, ticket(slot="frame"), steps=2)
+    tick(scheduler)
+    first, second = ticket(slot="frame"), ticket(slot="frame")
+    scheduler.add(first)
+
+    assert scheduler.add(second).superseded == (first.id,)
+    assert first.id not in scheduler
+
+
+def test_f10_a_cancelled_job_frees_its_place_in_the_next_plan() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    one, two = add(scheduler, ticket()), add(scheduler, ticket())
+    plan = scheduler.plan()
+    assert plan is not None
+    assert plan.ids == (one,)
+
+    scheduler.remove(one)
+
+    plan = scheduler.plan()
+    assert plan is not None
+    assert plan.ids == (two,)
+
+
+def test_f10_a_job_cancelled_while_its_step_ran_is_passed_over() -> None:
+    scheduler = Scheduler(costs())
+    one, two = add(scheduler, ticket(), steps=1), add(scheduler, ticket(), steps=1)
+    plan = scheduler.plan()
+    assert plan is not None
+    scheduler.remove(one)
+
+    assert scheduler.complete(plan).finished == (two,)
+
+
+def test_f10_cancelling_a_running_job_lets_the_waiting_one_go() -> None:
+    scheduler = Scheduler(costs())
+    old = add(scheduler, ticket(slot="frame"), steps=2)
+    tick(scheduler)
+    new = ticket(slot="frame")
+    scheduler.add(new)
+
+    assert scheduler.remove(old).activated == (new.id,)
+
+
+def test_f11_the_queue_is_bounded() -> None:
+    scheduler = Scheduler(costs(), max_jobs=2)
+    add(scheduler, ticket())
+    assert not scheduler.is_full
+    add(scheduler, ticket())
+    assert scheduler.is_full
+
+
+def test_a_job_that_is_not_prepared_yet_takes_no_part() -> None:
+    scheduler = Scheduler(costs())
+    scheduler.add(ticket())
+
+    assert scheduler.plan() is None
+
+
+def test_planning_changes_nothing() -> None:
+    scheduler = Scheduler(costs(max_rows=2))
+    for n in range(5):
+        add(scheduler, ticket(room=f"room{n % 2}"))
+
+    assert scheduler.plan() == scheduler.plan()
+
+
+def test_a_plan_splits_into_halves_that_together_are_the_plan() -> None:
+    plan = StepPlan(SMALL, tuple(Seat(JobId(str(n)), 2) for n in range(5)))
+    left, right = plan.halves()
+
+    assert left.ids + right.ids == plan.ids
+    assert left.rows + right.rows == plan.rows == 10
+
+
+class Lifecycles(RuleBasedStateMachine):
+    """Whatever comes in whatever order: each job ends once, slots hold, nothing waits for ever."""
+
+    jobs = Bundle("jobs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = Scheduler(costs(max_rows=3), max_jobs=12)
+        self.tickets: dict[JobId, Ticket] = {}
+        self.ended: Counter[JobId] = Counter()
+        self.unprepared: list[JobId] = []
+        self.idle_plans: Counter[JobId] = Counter()
+
+    @rule(
+        target=jobs,
+        room=st.sampled_from(["a", "b", "c"]),
+        person=st.sampled_from(["ann", "bob"]),
+        slot=st.sampled_from(["s1", "s2", "s3", "", ""]),
+        live=st.booleans(),
+    )
+    def add(self, room: str, person: str, slot: str, live: bool) -> JobId:
+        job = ticket(room, person, slot, live)
+        if self.scheduler.is_full:
+            return job.id
+        self.tickets[job.id] = job
+        outcome = self.scheduler.add(job)
+        assert len(outcome.superseded) <= 1
+        self.ended.update(outcome.superseded)
+        self.unprepared += outcome.activated
+        return job.id
+
+    @rule(
+        steps=st.integers(1, 6),
+        rows=st.integers(1, 2),
+        shape=st.sampled_from([SMALL, LARGE]),
+    )
+    def prepare(self, steps: int, rows: int, shape: Shape) -> None:
+        if self.unprepared:
+            job = self.unprepared.pop(0)
+            if job in self.scheduler:
+                self.scheduler.ready(job, Demand(shape, rows, steps))
+
+    @rule(job=jobs)
+    def cancel(self, job: JobId) -> None:
+        if job in self.scheduler:
+            self.unprepared += self.scheduler.remove(job).activated
+            self.ended[job] += 1
+
+    @rule(meanwhile=st.one_of(st.none(), jobs))
+    def tick(self, meanwhile: JobId | None) -> None:
+        plan = self.scheduler.plan()
+        if plan is None:
+            return
+        assert len(set(plan.ids)) == len(plan.ids)
+        assert plan.rows <= 3
+        if meanwhile is not None:
+            self.cancel(meanwhile)
+        outcome = self.scheduler.complete(plan)
+        self.ended.update(outcome.finished)
+        self.unprepared += outcome.activated
+        for job in self.scheduler.jobs:
+            self.idle_plans[job] = 0 if job in plan.ids else self.idle_plans[job] + 1
+
+    @invariant()
+    def each_job_is_either_here_or_has_ended_once(self) -> None:
+        for job in self.tickets:
+            assert self.ended[job] == (0 if job in self.scheduler else 1)
+
+    @invariant()
+    def a_slot_holds_two_jobs_at_most(self) -> None:
+        held = Counter(self.tickets[job].slot for job in self.scheduler.jobs)
+        assert all(number <= 2 for number in held.values())
+
+    def teardown(self) -> None:
+        """Everything that is here can be brought to its end."""
+        for _ in range(400):
+            for job in self.unprepared:
+                if job in self.scheduler:
+                    self.scheduler.ready(job, Demand(SMALL, 2, 3))
+            self.unprepared = []
+            if not len(self.scheduler):
+                break
+            self.tick(None)
+        assert len(self.scheduler) == 0
+
+
+Lifecycles.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestLifecycles = Lifecycles.TestCase
+
+
+def test_f4_nothing_starves_under_a_flood_of_live_work() -> None:
+    scheduler = Scheduler(costs(max_rows=2))
+    bulk = started(scheduler, ticket(room="bulk"), steps=6)
+    other_shape = add(scheduler, ticket(room="bulk"), steps=6, shape=LARGE)
+    for n in range(120):
+        if not scheduler.is_full and n % 2 == 0:
+            add(scheduler, ticket(room=f"flood{n % 7}", live=True), steps=4)
+        tick(scheduler)
+
+    assert bulk not in scheduler
+    assert other_shape not in scheduler

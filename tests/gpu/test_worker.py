@@ -1,0 +1,153 @@
+"""The worker as a process of its own, spoken to over its pipes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gpu.api import (
+    Cancel,
+    Cancelled,
+    Command,
+    Done,
+    Event,
+    Fatal,
+    Job,
+    Loading,
+    Preview,
+    Ready,
+    Submit,
+    decode_event,
+    encode,
+    read_frame,
+)
+from tests.gpu.pictures import job, open_png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+EXIT_TIMEOUT_S = 30
+
+
+class Worker:
+    def __init__(self, model: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gpu.worker", "--model", str(model), "--threads", "1"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+
+    def send(self, *commands: Command) -> None:
+        self.stdin.write(b"".join(map(encode, commands)))
+        self.stdin.flush()
+
+    def next(self) -> Event | None:
+        body = read_frame(self.stdout)  # type: ignore[arg-type]
+        return None if body is None else decode_event(body)
+
+    def until(self, kind: type[Event]) -> Event:
+        while not isinstance(event := self.next(), kind):
+            assert event is not None, "the worker ended early"
+        return event
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        return self._process.wait(EXIT_TIMEOUT_S)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self.stdout.close()
+        # What was not flushed yet has nobody to go to.
+        self.stdin.close()
+
+
+@pytest.fixture
+def worker(tiny_folder: Path) -> Iterator[Worker]:
+    worker = Worker(tiny_folder)
+    yield worker
+    worker.close()
+
+
+def long_job() -> Job:
+    return job(steps=150, sampler="ddim")
+
+
+def test_w1_it_loads_draws_cancels_and_ends_with_its_input(worker: Worker) -> None:
+    assert isinstance(worker.next(), Loading)
+    ready = worker.until(Ready)
+    assert isinstance(ready, Ready)
+    assert (ready.model.name, ready.model.native_px, ready.model.multiple_px) == ("tiny", 128, 32)
+
+    request = job(steps=5)
+    worker.send(Submit(request))
+    preview = worker.until(Preview)
+    assert isinstance(preview, Preview)
+    assert preview.job == request.id
+    assert preview.jpeg[:2] == b"\xff\xd8"
+    done = worker.until(Done)
+    assert isinstance(done, Done)
+    assert open_png(done.png).shape == (128, 128, 3)
+
+    second = long_job()
+    worker.send(Submit(second))
+    worker.until(Preview)
+    worker.send(Cancel(second.id))
+    assert worker.until(Cancelled) == Cancelled(second.id, "asked")
+
+    third = long_job()
+    worker.send(Submit(third))
+    worker.until(Preview)
+    worker.stdin.close()
+    assert worker.until(Cancelled) == Cancelled(third.id, "shutdown")
+    assert worker.next() is None
+    assert worker.wait() == 0
+
+
+def test_w2_it_ends_when_its_server_dies_while_it_loads(worker: Worker) -> None:
+    assert isinstance(worker.next(), Loading)
+    worker.stdin.close()
+
+    assert worker.wait() == 0
+
+
+def test_w2_it_ends_on_sigterm(worker: Worker) -> None:
+    worker.until(Ready)
+    worker.signal(signal.SIGTERM)
+
+    assert worker.wait() == 0
+
+
+def test_w3_nonsense_on_its_input_is_fatal_and_said(worker: Worker) -> None:
+    worker.stdin.write(b"\x00\x00\x00\x03abc")
+    worker.stdin.flush()
+
+    fatal = worker.until(Fatal)
+
+    assert isinstance(fatal, Fatal)
+    assert "no command" in fatal.reason
+    assert worker.wait() == 1
+
+
+def test_w4_a_model_that_is_not_there_is_fatal_and_says_what_to_do(tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "nowhere")
+
+    fatal = worker.until(Fatal)
+
+    assert isinstance(fatal, Fatal)
+    assert "check --model" in fatal.reason
+    assert worker.wait() == 1
+    worker.close()
