@@ -1,0 +1,81 @@
+"""The only place where the server's parts are wired together: `create_app`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from server.hub import Hub
+from server.net import http
+from server.net.ws import room_socket
+from server.ports import BlobStore, GenerationPort
+from server.settings import Settings
+from server.storage.blobs import FolderBlobs
+from server.storage.journal import SqliteJournal
+
+if TYPE_CHECKING:
+    from server.core.limits import RoomLimits, SessionLimits
+    from server.core.messages import Engine
+
+
+JOURNAL = "journal.sqlite"
+
+
+class RunningGeneration(GenerationPort, Protocol):
+    """A GenerationPort with a life of its own."""
+
+    async def start(self, on_engine: Callable[[Engine], None]) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+MakeGeneration = Callable[[Settings, BlobStore], RunningGeneration]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    make_generation: MakeGeneration | None = None,
+    room_limits: RoomLimits | None = None,
+    session_limits: SessionLimits | None = None,
+) -> Starlette:
+    """The whole server as an ASGI application. Its lifespan opens and closes everything."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        blobs = FolderBlobs(settings.data_dir / "blobs")
+        generation = (make_generation or _generation)(settings, blobs)
+        path = settings.data_dir / JOURNAL
+        async with SqliteJournal(path, keep_entries=settings.keep_entries) as journal:
+            hub = Hub(
+                settings,
+                journal,
+                generation,
+                room_limits=room_limits,
+                session_limits=session_limits,
+            )
+            app.state.hub, app.state.blobs = hub, blobs
+            await hub.start()
+            await generation.start(hub.tell_engine)
+            try:
+                yield
+            finally:
+                await generation.stop()
+                await hub.stop()
+
+    app = Starlette(
+        routes=[WebSocketRoute("/ws/{room}", room_socket), *http.routes(settings)],
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    return app
+
+
+def _generation(settings: Settings, blobs: BlobStore) -> RunningGeneration:
+    from server.generation import Generation
+
+    return Generation(settings, blobs)

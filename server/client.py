@@ -1,0 +1,299 @@
+"""The Python client of a room: for bots, tests and load. The browser's has more.
+
+`async with RoomClient(url, room) as client` joins; `submit` sends an op and waits until it is
+on the server's disk. A lost connection is taken up again with `connect`: it resumes, and what
+was not acknowledged is sent again under the same ids, so that nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from typing import TYPE_CHECKING, Self
+
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from server.core import codec
+from server.core.errors import Refusal
+from server.core.ids import new_id
+from server.core.messages import (
+    PROTOCOL_VERSION,
+    Accept,
+    Ack,
+    Applied,
+    Cancel,
+    ClientMessage,
+    Discard,
+    Engine,
+    Generate,
+    Hello,
+    History,
+    Ink,
+    Joined,
+    JoinReady,
+    Left,
+    Op,
+    Person,
+    Presence,
+    Preview,
+    Profile,
+    Redo,
+    Refused,
+    Resume,
+    ServerMessage,
+    Snapshot,
+    Undo,
+    Welcome,
+)
+from server.core.records import Change, Edit, Record
+from server.core.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Request = Op | Undo | Redo | Accept | Discard
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class Disconnected(Exception):
+    """The connection ended. `code` and `reason` are those of its closing."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class RoomClient:
+    """One person's copy of a room, and what they ask of it.
+
+    `url` is the server's, `http://…` or `ws://…`. `key` says who it is.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        room: str,
+        *,
+        key: bytes | None = None,
+        name: str = "",
+        on_message: Callable[[ServerMessage], None] | None = None,
+    ) -> None:
+        self.url = f"{url.rstrip('/').replace('http', 'ws', 1)}/ws/{room}"
+        self.key = key or secrets.token_bytes(16)
+        self.name = name
+        self.people: dict[str, Person] = {}
+        self.previews: dict[tuple[str, int], Preview] = {}
+        self.history = History(undo=0, redo=0)
+        self.welcome: Welcome | None = None
+        self.engine: Engine | None = None
+        self.closed: Disconnected | None = None
+        self._on_message = on_message
+        self._replica = Replica()
+        self._pending: dict[str, Request] = {}
+        self._answers: dict[str, asyncio.Future[int]] = {}
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+        self._sending = asyncio.Lock()
+
+    @property
+    def records(self) -> dict[str, Record]:
+        return self._replica.records
+
+    @property
+    def seq(self) -> int:
+        return self._replica.seq
+
+    @property
+    def person(self) -> str:
+        assert self.welcome is not None, "connect() first"
+        return self.welcome.person
+
+    # --- connecting ---------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Join, or resume; returns when the room is here. Raises Disconnected, OSError."""
+        await self.close()
+        self.closed = None
+        socket = await connect(self.url, max_size=MAX_MESSAGE_BYTES, compression=None, proxy=None)
+        hello = Hello(protocol=PROTOCOL_VERSION, key=self.key, name=self.name, resume=self._resume)
+        # New ops wait until those of before are sent again: they may build on them.
+        async with self._sending:
+            with _as_disconnected():
+                await socket.send(codec.encode(hello))
+                while not isinstance(await self._receive(socket), JoinReady):
+                    pass
+                for request in list(self._pending.values()):
+                    await socket.send(codec.encode(request))
+            self._socket = socket
+        self._reader = asyncio.create_task(self._read(socket))
+
+    async def close(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+        if self._reader is not None:
+            await self._reader
+        self._socket = self._reader = None
+
+    @property
+    def _resume(self) -> Resume | None:
+        welcome = self.welcome
+        return None if welcome is None else Resume(welcome.epoch, self._replica.seq)
+
+    # --- asking -------------------------------------------------------------------------------
+
+    async def submit(self, *changes: Change, id: str | None = None) -> int:
+        """Send an op; its number once it is on the server's disk. Raises Refusal, Disconnected."""
+        return await self._ask(Op(id=id or new_id(), changes=list(changes)))
+
+    async def edit(self, record: str, field: str, delta: Sequence[int | str]) -> int:
+        return await self.submit(Edit(record, field, self._replica.seq, list(delta)))
+
+    async def undo(self) -> int:
+        return await self._ask(Undo(id=new_id()))
+
+    async def redo(self) -> int:
+        return await self._ask(Redo(id=new_id()))
+
+    async def accept(self, candidate: str) -> str:
+        """Put a candidate onto the canvas; the id of the new image."""
+        image = new_id()
+        await self._ask(Accept(id=new_id(), candidate=candidate, image=image))
+        return image
+
+    async def discard(self, candidate: str) -> int:
+        return await self._ask(Discard(id=new_id(), candidate=candidate))
+
+    async def generate(self, frame: str) -> str:
+        """Ask for pictures of a frame; the id of the job, which appears among the records."""
+        job = new_id()
+        await self.send(Generate(id=job, frame=frame))
+        return job
+
+    async def cancel(self, frame: str) -> None:
+        await self.send(Cancel(frame=frame))
+
+    async def send(self, message: Presence | Ink | Profile | Generate | Cancel) -> None:
+        """Send what isn't answered; raises Disconnected."""
+        async with self._sending:
+            await self._send_now(message)
+
+    async def until(self, condition: Callable[[RoomClient], bool]) -> None:
+        """Wait until something holds of this copy of the room; raises Disconnected."""
+        async with self._changed:
+            while not condition(self):
+                if self.closed is not None:
+                    raise self.closed
+                await self._changed.wait()
+
+    async def _ask(self, request: Request) -> int:
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        async with self._sending:
+            self._pending[request.id] = request
+            self._answers[request.id] = answer
+            # Without a connection it is sent on the next one.
+            with contextlib.suppress(Disconnected):
+                await self._send_now(request)
+        return await answer
+
+    async def _send_now(self, message: ClientMessage) -> None:
+        if self._socket is None:
+            raise self.closed or Disconnected(1006, "not connected")
+        with _as_disconnected():
+            await self._socket.send(codec.encode(message))
+
+    # --- hearing ------------------------------------------------------------------------------
+
+    async def _read(self, socket: ClientConnection) -> None:
+        try:
+            with _as_disconnected():
+                while True:
+                    await self._receive(socket)
+        except Disconnected as closed:
+            self.closed = closed
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _receive(self, socket: ClientConnection) -> ServerMessage:
+        message = codec.decode_server(await socket.recv(decode=False))
+        self._hear(message)
+        if self._on_message is not None:
+            self._on_message(message)
+        async with self._changed:
+            self._changed.notify_all()
+        return message
+
+    def _hear(self, message: ServerMessage) -> None:
+        match message:
+            case Welcome():
+                self._welcomed(message)
+            case Snapshot():
+                self._replica.fill(message)
+            case Applied():
+                self._replica.apply(message)
+                self._answer(message.id, message.seq)
+            case Ack():
+                self._acknowledged(message)
+            case Refused():
+                self._refused(message)
+            case History():
+                self.history = message
+            case _:
+                self._look(message)
+
+    def _look(self, message: ServerMessage) -> None:
+        """What others do, and what is being made."""
+        match message:
+            case Joined(person=person):
+                self.people[person.session] = person
+            case Left(session=session):
+                self.people.pop(session, None)
+            case Preview():
+                self.previews[message.frame, message.index] = message
+            case Engine():
+                self.engine = message
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        if welcome.mode == "snapshot":
+            self._replica.reset(welcome.seq)
+        self.welcome = welcome
+        self.engine = welcome.engine
+        self.people = {person.session: person for person in welcome.people}
+
+    def _acknowledged(self, ack: Ack) -> None:
+        request = self._pending.get(ack.id)
+        if isinstance(request, Op):
+            self._replica.acknowledge(ack, request, self.person)
+        self._answer(ack.id, ack.seq)
+
+    def _answer(self, id: str, seq: int) -> None:
+        self._pending.pop(id, None)
+        answer = self._answers.pop(id, None)
+        if answer is not None and not answer.done():
+            answer.set_result(seq)
+
+    def _refused(self, refused: Refused) -> None:
+        self._pending.pop(refused.id, None)
+        answer = self._answers.pop(refused.id, None)
+        if answer is not None and not answer.done():
+            answer.set_exception(Refusal(refused.code, refused.reason))
+
+
+@contextlib.contextmanager
+def _as_disconnected() -> Iterator[None]:
+    try:
+        yield
+    except websockets.ConnectionClosed as closed:
+        received = closed.rcvd
+        code, reason = (received.code, received.reason) if received else (1006, "connection lost")
+        raise Disconnected(code, reason) from None

@@ -1,0 +1,279 @@
+"""What travels over a room's WebSocket. PROTOCOL.md is the grammar of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gpu.api import ModelInfo
+from server.core.ids import BlobId, OpId, RecordId
+from server.core.records import BrushSize, Change, Color, Coordinate, Fraction, Name, Record
+
+PROTOCOL_VERSION = 1
+
+
+class _Message(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="t", forbid_unknown_fields=True
+):
+    pass
+
+
+# --- browser -> server ----------------------------------------------------------------------
+
+
+class Resume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    epoch: Annotated[str, Meta(max_length=40)]
+    seq: Annotated[int, Meta(ge=0)]
+
+
+class Hello(_Message, frozen=True, tag="hello"):
+    """First message of a connection."""
+
+    protocol: int
+    key: Annotated[bytes, Meta(min_length=16, max_length=64)]
+    """Secret of this person's browser; who they are in the room is derived from it."""
+    name: Name = ""
+    color: Color = "#888888"
+    resume: Resume | None = None
+
+
+class Op(_Message, frozen=True, tag="op"):
+    id: OpId
+    changes: Annotated[list[Change], Meta(min_length=1, max_length=2_000)]
+
+
+class Undo(_Message, frozen=True, tag="undo"):
+    """Take back this person's newest op; `id` names the op that does so."""
+
+    id: OpId
+
+
+class Redo(_Message, frozen=True, tag="redo"):
+    id: OpId
+
+
+class Generate(_Message, frozen=True, tag="generate"):
+    """Make pictures of a frame as it stands now; `id` becomes the id of the job record."""
+
+    id: RecordId
+    frame: RecordId
+
+
+class Cancel(_Message, frozen=True, tag="cancel"):
+    """Stop everything that is being made for a frame."""
+
+    frame: RecordId
+
+
+class Accept(_Message, frozen=True, tag="accept"):
+    """Put a candidate onto the canvas as an image with the id `image`; an op like any other."""
+
+    id: OpId
+    candidate: RecordId
+    image: RecordId
+
+
+class Discard(_Message, frozen=True, tag="discard"):
+    id: OpId
+    candidate: RecordId
+
+
+class Presence(_Message, frozen=True, tag="presence"):
+    cursor: tuple[Coordinate, Coordinate] | None = None
+    tool: Annotated[str, Meta(max_length=20)] = ""
+
+
+class InkStyle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: Literal["stroke", "mask"]
+    size: BrushSize
+    color: Color = "#1e1e1e"
+    opacity: Fraction = 1.0
+    erase: bool = False
+    pen: bool = False
+    layer: RecordId | None = None
+    frame: RecordId | None = None
+
+
+class Ink(_Message, frozen=True, tag="ink"):
+    """New points of a stroke in progress. `first` is the index of the first of them.
+
+    `style` comes with the first chunk. On pen-up an op puts the record with the id `stroke`;
+    `end` says that there will be none (the stroke was abandoned).
+    """
+
+    stroke: RecordId
+    first: Annotated[int, Meta(ge=0)]
+    points: Annotated[bytes, Meta(max_length=8 + 5 * 2_000)] = b""
+    style: InkStyle | None = None
+    end: bool = False
+
+
+class Profile(_Message, frozen=True, tag="profile"):
+    name: Name
+    color: Color
+
+
+class Ping(_Message, frozen=True, tag="ping"):
+    n: int
+
+
+ClientMessage = (
+    Hello
+    | Op
+    | Undo
+    | Redo
+    | Generate
+    | Cancel
+    | Accept
+    | Discard
+    | Presence
+    | Ink
+    | Profile
+    | Ping
+)
+
+# --- server -> browser ----------------------------------------------------------------------
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection of somebody; the same `person` may have several sessions."""
+
+    session: str
+    person: str
+    name: str
+    color: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    message_bytes: int
+    blob_bytes: int
+    blob_px: int
+
+
+EngineState = Literal["starting", "ready", "restarting", "failed"]
+
+
+class Engine(_Message, frozen=True, tag="engine"):
+    state: EngineState
+    detail: str = ""
+    model: ModelInfo | None = None
+
+
+class Welcome(_Message, frozen=True, tag="welcome"):
+    """Then come `snapshot` (mode "snapshot") or `applied` messages (mode "tail"), then `ready`."""
+
+    protocol: int
+    session: str
+    person: str
+    epoch: str
+    seq: int
+    mode: Literal["snapshot", "tail"]
+    people: list[Person]
+    limits: Limits
+    engine: Engine
+
+
+class Snapshot(_Message, frozen=True, tag="snapshot"):
+    records: list[Record]
+
+
+class JoinReady(_Message, frozen=True, tag="ready"):
+    seq: int
+
+
+class Applied(_Message, frozen=True, tag="applied"):
+    """An op that the room took as number `seq`. Its author gets `ack` instead, unless the
+    server made the changes (undo, redo, accept, discard) or altered them (an edit that was
+    transformed, a change of a deleted record that was dropped): then everybody gets this."""
+
+    seq: int
+    id: str
+    by: str
+    changes: list[Change]
+
+
+class Ack(_Message, frozen=True, tag="ack"):
+    """`seq` is 0 where the op changed nothing (all it touched was deleted before)."""
+
+    id: str
+    seq: int
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """The op, request or message with this id changed nothing, because of `reason`."""
+
+    id: str
+    code: str
+    reason: str
+
+
+class History(_Message, frozen=True, tag="history"):
+    """How many ops of one's own can be undone and redone."""
+
+    undo: int
+    redo: int
+
+
+class Joined(_Message, frozen=True, tag="joined"):
+    person: Person
+
+
+class Left(_Message, frozen=True, tag="left"):
+    session: str
+
+
+class PeerPresence(_Message, frozen=True, tag="peer_presence"):
+    session: str
+    cursor: tuple[float, float] | None = None
+    tool: str = ""
+
+
+class PeerInk(_Message, frozen=True, tag="peer_ink"):
+    session: str
+    stroke: str
+    first: int
+    points: bytes = b""
+    style: InkStyle | None = None
+    end: bool = False
+
+
+class Preview(_Message, frozen=True, tag="preview"):
+    """The picture of a frame as it emerges. `box` is where on the canvas it lies (x, y, w, h)."""
+
+    frame: str
+    job: str
+    index: int
+    step: int
+    steps: int
+    box: tuple[float, float, float, float]
+    jpeg: bytes
+
+
+class Pong(_Message, frozen=True, tag="pong"):
+    n: int
+
+
+ServerMessage = (
+    Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
+    | PeerPresence | PeerInk | Preview | Engine | Pong
+)  # fmt: skip
+
+CLOSE_CODES: dict[int, str] = {
+    4400: "bad message: malformed, unknown, or out of place; the reason says which",
+    4404: "no such room",
+    4408: "too slow: the reader fell too far behind; connect again and resume",
+    4409: "protocol version: reload the page",
+    4413: "message too large",
+    4429: "too many messages",
+    4503: "the room can't be saved at the moment; keep your edits and connect again",
+}
+
+
+class BlobStored(msgspec.Struct, frozen=True):
+    """The body of the answer to a successful PUT of a blob."""
+
+    blob: BlobId
+    width: int
+    height: int

@@ -1,0 +1,186 @@
+"""What a canvas is made of: the records of a room, and the changes that an op makes to them.
+
+A record's `type` says which fields it has. `by` is stamped by the server. Positions and
+sizes are in canvas units (one CSS pixel at zoom 1). Stacking order is `(z, id)`; `z` is a
+fractional-index string.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from server.core.ids import BlobId, RecordId
+
+Coordinate = Annotated[float, Meta(ge=-1e7, le=1e7)]
+Extent = Annotated[float, Meta(gt=0, le=16_384)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Color = Annotated[str, Meta(pattern=r"^#[0-9a-f]{6}\Z")]
+Z = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]{1,200}\Z")]
+BrushSize = Annotated[float, Meta(ge=0.5, le=1024)]
+Points = Annotated[bytes, Meta(min_length=13, max_length=8 + 5 * 20_000)]
+"""Two little-endian f32 (the origin), then a point each: i16 dx, i16 dy from the point
+before in 1/16 units, u8 pressure (255 = 1.0). The first point is relative to the origin."""
+Prompt = Annotated[str, Meta(max_length=4_000)]
+Name = Annotated[str, Meta(max_length=80)]
+Sampler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"]
+
+
+class _Record(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    forbid_unknown_fields=True,
+    omit_defaults=False,
+):
+    id: RecordId
+    by: str = ""
+
+
+class Layer(_Record, frozen=True, tag="layer"):
+    z: Z
+    name: Name = ""
+    visible: bool = True
+    opacity: Fraction = 1.0
+
+
+class Stroke(_Record, frozen=True, tag="stroke"):
+    """One pass of the pen; `erase` removes what lies below it in its own layer."""
+
+    z: Z
+    points: Points
+    size: BrushSize
+    color: Color = "#1e1e1e"
+    opacity: Fraction = 1.0
+    erase: bool = False
+    pen: bool = False
+    """True where `points` carry a real pen's pressure; False: pressure is simulated from speed."""
+    layer: RecordId | None = None
+    x: Coordinate = 0.0
+    y: Coordinate = 0.0
+    """How far the stroke was moved since it was drawn."""
+
+
+class Image(_Record, frozen=True, tag="image"):
+    z: Z
+    blob: BlobId
+    x: Coordinate
+    y: Coordinate
+    w: Extent
+    h: Extent
+    opacity: Fraction = 1.0
+    layer: RecordId | None = None
+
+
+class Frame(_Record, frozen=True, tag="frame"):
+    """A part of the canvas that asks for a picture. Its area is limited by `room.limits`."""
+
+    z: Z
+    x: Coordinate
+    y: Coordinate
+    w: Annotated[float, Meta(ge=32, le=4096)]
+    h: Annotated[float, Meta(ge=32, le=4096)]
+    prompt: Prompt = ""
+    negative: Prompt = ""
+    steps: Annotated[int, Meta(ge=1, le=100)] = 20
+    guidance: Annotated[float, Meta(ge=0, le=20)] = 4.0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+    """None: a new one each time."""
+    sampler: Sampler = "dpmpp_2m"
+    strength: Fraction = 0.7
+    """How far from what lies under the frame; 1 starts from pure noise."""
+    count: Annotated[int, Meta(ge=1, le=8)] = 1
+    live: bool = False
+
+
+class Mask(_Record, frozen=True, tag="mask"):
+    """One pass of the mask brush: paint the frame anew here; `erase` takes that back."""
+
+    z: Z
+    frame: RecordId
+    points: Points
+    size: BrushSize
+    erase: bool = False
+    pen: bool = False
+    x: Coordinate = 0.0
+    y: Coordinate = 0.0
+
+
+JobState = Literal["queued", "running", "done", "cancelled", "failed"]
+
+
+class Job(_Record, frozen=True, tag="job"):
+    """Server-owned: somebody's request for `count` pictures of a frame."""
+
+    frame: RecordId
+    state: JobState
+    count: int
+    done: int = 0
+    live: bool = False
+    attempt: int = 1
+    seed: int = 0
+    prompt: str = ""
+    reason: str = ""
+    """For people: why it failed or was cancelled."""
+
+
+class Candidate(_Record, frozen=True, tag="candidate"):
+    """Server-owned: a finished picture, to be accepted onto the canvas or discarded."""
+
+    frame: RecordId
+    job: RecordId
+    index: int
+    blob: BlobId
+    seed: int
+    x: Coordinate
+    y: Coordinate
+    w: Extent
+    h: Extent
+    """Where the frame was when the picture was asked for."""
+    prompt: str = ""
+    live: bool = False
+    masked: bool = False
+    """The picture has an alpha channel: transparent where nothing was to change."""
+    state: Literal["open", "accepted", "discarded"] = "open"
+
+
+Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate
+SERVER_OWNED = (Job, Candidate)
+TEXT_FIELDS: dict[str, frozenset[str]] = {"frame": frozenset({"prompt", "negative"})}
+"""Fields that two people may type into at once: changed by `Edit` only."""
+
+
+class Put(msgspec.Struct, frozen=True, tag_field="c", tag="put", forbid_unknown_fields=True):
+    """Add a record. Its id must be new to the room."""
+
+    record: Record
+
+
+class Patch(msgspec.Struct, frozen=True, tag_field="c", tag="patch", forbid_unknown_fields=True):
+    """Set some fields of a record; last writer wins, field by field."""
+
+    id: RecordId
+    fields: dict[str, Any]
+
+
+class Delete(msgspec.Struct, frozen=True, tag_field="c", tag="delete", forbid_unknown_fields=True):
+    id: RecordId
+
+
+class Edit(msgspec.Struct, frozen=True, tag_field="c", tag="edit", forbid_unknown_fields=True):
+    """Insert and delete in a text field, made on the room as of `base`.
+
+    `delta` walks over the old text in code points: n > 0 keeps n, n < 0 deletes -n, a string
+    is inserted; what is left at the end is kept.
+    """
+
+    id: RecordId
+    field: str
+    base: Annotated[int, Meta(ge=0)]
+    delta: Annotated[list[int | str], Meta(min_length=1, max_length=1_000)]
+
+
+Change = Put | Patch | Delete | Edit

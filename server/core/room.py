@@ -1,0 +1,325 @@
+"""A room: the one authority over its records, and the order of the ops that change them.
+
+`request` (what somebody asks for) and `append` (what the server does) either take an op, which
+gives it the next sequence number and an `Entry` for the journal, or raise Refusal and change
+nothing. A room made from a snapshot and the entries after it is the same room. Knows no
+clock, no sockets and no disk: whoever calls sees to it that an entry is durable before
+anybody hears of it.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+import fractional_indexing
+import msgspec
+
+from server.core import schema, undo
+from server.core.canvas import Canvas, Draft, TextEdit
+from server.core.errors import Refusal
+from server.core.ids import Epoch, PersonId, RoomId, Seq
+from server.core.limits import RoomLimits
+from server.core.messages import Accept, Discard, Op, Redo, Undo
+from server.core.records import (
+    SERVER_OWNED,
+    Candidate,
+    Change,
+    Edit,
+    Image,
+    Patch,
+    Put,
+    Record,
+    Stroke,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+READ_ONLY = frozenset({"id", "by", "type"})
+FIRST_Z = "a0"
+MAX_Z_LENGTH = 200
+
+EntryKind = Literal["op", "undo", "redo", "made"]
+Request = Op | Undo | Redo | Accept | Discard
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One op as the journal keeps it: the changes that had an effect, and how they came."""
+
+    seq: int
+    id: str
+    by: str
+    kind: EntryKind
+    at_ms: int
+    changes: list[Change]
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The room has a new entry."""
+
+    entry: Entry
+    before: dict[str, Record | None]
+    """Each touched record as it was."""
+    as_asked: bool
+    """The changes are those that were sent: their author needs no more than a number."""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Nothing new: the op was taken before as number `seq`, or (0) changes nothing."""
+
+    seq: int
+
+
+class RoomState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a room is, for the journal. The lists are the state's own."""
+
+    epoch: str
+    seq: int
+    seen: dict[str, int]
+    edits: list[TextEdit]
+    edits_floor: int
+    stacks: dict[str, undo.Stack]
+    records: list[Record]
+    stamps: list[undo.Stamps]
+
+
+class Room:
+    """The live state of one room."""
+
+    def __init__(self, id: RoomId, epoch: Epoch, limits: RoomLimits | None = None) -> None:
+        self.id = id
+        self.epoch = epoch
+        self.limits = limits or RoomLimits()
+        self._seq = 0
+        self._canvas = Canvas(self.limits)
+        self._stacks = undo.Stacks(self.limits)
+        self._seen: dict[str, int] = {}
+
+    @classmethod
+    def restore(cls, id: RoomId, state: RoomState, limits: RoomLimits | None = None) -> Room:
+        room = cls(id, Epoch(state.epoch), limits)
+        room._seq = state.seq
+        room._seen = dict(state.seen)
+        room._canvas.load(state.records, state.stamps)
+        room._canvas.edits.extend(state.edits)
+        room._canvas.edits_floor = state.edits_floor
+        room._stacks = undo.Stacks(
+            room.limits, {person: stack.copy() for person, stack in state.stacks.items()}
+        )
+        return room
+
+    @property
+    def seq(self) -> Seq:
+        """The number of the newest op; 0 in a room where nothing has happened."""
+        return Seq(self._seq)
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        return MappingProxyType(self._canvas.records)
+
+    @property
+    def is_full(self) -> bool:
+        return (
+            len(self._canvas.records) >= self.limits.max_records
+            or self._canvas.num_bytes >= self.limits.max_bytes
+        )
+
+    def history(self, person: PersonId) -> tuple[int, int]:
+        """How many steps this person can undo and redo."""
+        return self._stacks.depths(person)
+
+    def state(self) -> RoomState:
+        """A snapshot; it doesn't change when the room does."""
+        canvas = self._canvas
+        return RoomState(
+            epoch=self.epoch,
+            seq=self._seq,
+            seen=dict(self._seen),
+            edits=list(canvas.edits),
+            edits_floor=canvas.edits_floor,
+            stacks=self._stacks.copy(),
+            records=list(canvas.records.values()),
+            stamps=[canvas.stamps[id] for id in canvas.records],
+        )
+
+    def request(self, request: Request, by: PersonId, at_ms: int) -> Taken | Settled:
+        """Do what somebody asks for; raises Refusal, and then nothing has changed."""
+        if (seq := self._seen.get(request.id)) is not None:
+            return Settled(seq)
+        match request:
+            case Op():
+                return self._submit(request, by, at_ms)
+            case Undo(id=id):
+                return self._take_back("undo", id, by, at_ms)
+            case Redo(id=id):
+                return self._take_back("redo", id, by, at_ms)
+            case Accept():
+                return self._accept(request, by, at_ms)
+            case Discard():
+                return self._discard(request, by, at_ms)
+
+    def append(self, changes: Sequence[Change], by: PersonId, at_ms: int) -> Taken | Settled:
+        """Apply an op that the server made; nobody can undo it, and no limit stops it."""
+        draft = self._draft(by)
+        draft.apply(changes)
+        # Nobody can send such an id: it can't have been seen before.
+        return self._take(draft, f":{self._seq + 1}", "made", at_ms, as_asked=False)
+
+    def replay(self, entry: Entry) -> None:
+        """Apply an entry of the journal: the room becomes what it was right after it."""
+        assert entry.seq == self._seq + 1, (entry.seq, self._seq)
+        by = PersonId(entry.by)
+        if entry.kind in ("undo", "redo"):
+            draft = self._replayed(entry, by)
+        else:
+            draft = self._draft(by)
+            draft.apply(entry.changes)
+            if entry.kind == "op" and draft.moves:
+                self._stacks.did(by, undo.step(entry.seq, draft.moves))
+        self._advance(draft, entry.id)
+
+    def _replayed(self, entry: Entry, by: PersonId) -> Draft:
+        try:
+            draft, left = self._found(entry.kind, by)
+        except Refusal:
+            draft, left = self._draft(by), 0
+        if draft.changes != entry.changes:
+            # Limits on undo may differ from those of that day: what was seen is what counts.
+            draft = self._draft(by)
+            draft.follow(entry.changes)
+        else:
+            self._shift(entry.kind, by, left, draft)
+        return draft
+
+    def _submit(self, op: Op, by: PersonId, at_ms: int) -> Taken | Settled:
+        draft = self._draft(by)
+        for change in op.changes:
+            _check_may_change(change, draft)
+            draft.apply([change])
+        return self._take(draft, op.id, "op", at_ms, as_asked=not draft.altered)
+
+    def _accept(self, accept: Accept, by: PersonId, at_ms: int) -> Taken | Settled:
+        candidate = self._candidate(accept.candidate)
+        if candidate.state == "accepted":
+            raise Refusal("not_open", "this picture is on the canvas already")
+        image = Image(
+            id=accept.image, z=self._top_z(), blob=candidate.blob,
+            x=candidate.x, y=candidate.y, w=candidate.w, h=candidate.h,
+        )  # fmt: skip
+        draft = self._draft(by)
+        draft.put(image)
+        draft.patch(candidate.id, {"state": "accepted"})
+        return self._take(draft, accept.id, "op", at_ms, as_asked=False)
+
+    def _discard(self, discard: Discard, by: PersonId, at_ms: int) -> Taken | Settled:
+        candidate = self._candidate(discard.candidate)
+        if candidate.state != "open":
+            raise Refusal("not_open", f"this picture is {candidate.state} already")
+        draft = self._draft(by)
+        draft.patch(candidate.id, {"state": "discarded"})
+        return self._take(draft, discard.id, "op", at_ms, as_asked=False)
+
+    def _take_back(
+        self, kind: Literal["undo", "redo"], id: str, by: PersonId, at_ms: int
+    ) -> Taken | Settled:
+        draft, left = self._found(kind, by)
+        self._check_limits(draft)
+        self._shift(kind, by, left, draft)
+        return self._enter(draft, id, kind, at_ms, as_asked=False)
+
+    def _found(self, kind: EntryKind, by: PersonId) -> tuple[Draft, int]:
+        """The newest step that still has something to take back, and how many lie below it."""
+        undoing = kind == "undo"
+        steps = self._stacks.undoable(by) if undoing else self._stacks.redoable(by)
+        for left in reversed(range(len(steps))):
+            draft = self._draft(by)
+            draft.take_back(steps[left].moves)
+            if draft.changes:
+                return draft, left
+        raise Refusal(
+            f"nothing_to_{kind}",
+            f"there is nothing of yours to {kind} that nobody has changed since",
+        )
+
+    def _shift(self, kind: EntryKind, by: PersonId, left: int, draft: Draft) -> None:
+        inverse = undo.step(self._seq + 1, draft.moves)
+        if kind == "undo":
+            self._stacks.undid(by, left, inverse)
+        else:
+            self._stacks.redid(by, left, inverse)
+
+    def _take(
+        self, draft: Draft, id: str, kind: EntryKind, at_ms: int, *, as_asked: bool
+    ) -> Taken | Settled:
+        """Commit a draft that may be empty, as a step that its author can undo."""
+        if not draft.changes:
+            return Settled(0)
+        if kind == "op":
+            self._check_limits(draft)
+            if draft.moves:
+                self._stacks.did(draft.by, undo.step(self._seq + 1, draft.moves))
+        return self._enter(draft, id, kind, at_ms, as_asked=as_asked)
+
+    def _enter(
+        self, draft: Draft, id: str, kind: EntryKind, at_ms: int, *, as_asked: bool
+    ) -> Taken:
+        before = self._advance(draft, id)
+        entry = Entry(self._seq, id, draft.by, kind, at_ms, draft.changes)
+        return Taken(entry, before, as_asked)
+
+    def _advance(self, draft: Draft, id: str) -> dict[str, Record | None]:
+        before = draft.commit()
+        self._seq += 1
+        self._seen[id] = self._seq
+        if len(self._seen) > self.limits.op_ids:
+            del self._seen[next(iter(self._seen))]
+        return before
+
+    def _draft(self, by: PersonId) -> Draft:
+        return Draft(self._canvas, self._seq + 1, by)
+
+    def _check_limits(self, draft: Draft) -> None:
+        """Refuse growth beyond the limits; what shrinks the room is always welcome."""
+        limits, canvas = self.limits, self._canvas
+        more, more_bytes = draft.added_records(), draft.added_bytes()
+        if more > 0 and len(canvas.records) + more > limits.max_records:
+            raise Refusal("room_full", f"a room holds {limits.max_records} things: delete some")
+        if more_bytes > 0 and canvas.num_bytes + more_bytes > limits.max_bytes:
+            raise Refusal("room_full", f"a room holds {limits.max_bytes} bytes: delete something")
+
+    def _candidate(self, id: str) -> Candidate:
+        candidate = self._canvas.records.get(id)
+        if not isinstance(candidate, Candidate):
+            raise Refusal("missing", f"there is no picture {id} (any more)")
+        return candidate
+
+    def _top_z(self) -> str:
+        drawn = (r.z for r in self._canvas.records.values() if isinstance(r, Stroke | Image))
+        top = max(drawn, default=None)
+        z = FIRST_Z if top is None else _z_after(top)
+        if len(z) > MAX_Z_LENGTH:
+            raise Refusal("bad_record", "the topmost thing lies too high: move it down")
+        return z
+
+
+def _z_after(z: str) -> str:
+    return str(fractional_indexing.generate_key_between(z, None))
+
+
+def _check_may_change(change: Change, draft: Draft) -> None:
+    """Refuse what clients must not do, whatever the records are."""
+    if isinstance(change, Edit):
+        return
+    record = change.record if isinstance(change, Put) else draft.get(change.id)
+    if isinstance(record, SERVER_OWNED):
+        raise Refusal("server_owned", f"a {schema.type_name(record)} is written by the server only")
+    if not isinstance(change, Patch):
+        return
+    if not change.fields:
+        raise Refusal("bad_record", f"expected fields to set in {change.id}, got none")
+    if forbidden := READ_ONLY & change.fields.keys():
+        raise Refusal("read_only", f"{', '.join(sorted(forbidden))} can't be changed")
+    for field in change.fields:
+        if record is not None and schema.is_text_field(record, field):
+            raise Refusal("text_field", f"{field} is a text: change it by an edit")

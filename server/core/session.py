@@ -1,0 +1,207 @@
+"""One connection's side of the protocol: what a message means, given what came before.
+
+A session is Connected until its hello, then Joined, and Gone after an error or the end.
+`receive` gives the effects that a message asks for; carrying them out is for others. Knows
+no socket, no clock and no room but its id.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from server.core import codec, ids
+from server.core.codec import BAD_MESSAGE, BadRequest
+from server.core.errors import ProtocolError
+from server.core.ids import PersonId, RoomId, SessionId
+from server.core.limits import SessionLimits, TokenBucket
+from server.core.messages import (
+    PROTOCOL_VERSION,
+    Accept,
+    Cancel,
+    ClientMessage,
+    Discard,
+    Generate,
+    Hello,
+    Ink,
+    Op,
+    PeerInk,
+    PeerPresence,
+    Person,
+    Ping,
+    Pong,
+    Presence,
+    Profile,
+    Redo,
+    Refused,
+    ServerMessage,
+    Undo,
+)
+from server.core.room import Request
+
+WRONG_VERSION = 4409
+TOO_MANY = 4429
+
+# --- states ------------------------------------------------------------------------------------
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """Nothing has come yet."""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    person: Person
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """Whatever comes now is ignored."""
+
+
+State = Connected | Joined | Gone
+
+# --- effects -----------------------------------------------------------------------------------
+
+
+class Enter(msgspec.Struct, frozen=True):
+    """Let this person into the room and send what `hello` asks for."""
+
+    person: Person
+    hello: Hello
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Hand the request to the room, in the order of arrival."""
+
+    request: Request
+
+
+class Make(msgspec.Struct, frozen=True):
+    """Start or stop making pictures."""
+
+    request: Generate | Cancel
+
+
+class Relay(msgspec.Struct, frozen=True):
+    """Send to the others at once; of several with one `key` only the last need arrive."""
+
+    message: PeerPresence | PeerInk
+    key: tuple[str, ...] | None
+
+
+class Rename(msgspec.Struct, frozen=True):
+    person: Person
+
+
+class Reply(msgspec.Struct, frozen=True):
+    message: ServerMessage
+
+
+class Close(msgspec.Struct, frozen=True):
+    code: int
+    reason: str
+
+
+Effect = Enter | Ask | Make | Relay | Rename | Reply | Close
+
+
+class Session:
+    """The protocol of one connection to one room."""
+
+    def __init__(self, id: SessionId, room: RoomId, limits: SessionLimits, now: float) -> None:
+        self.id = id
+        self.state: State = Connected()
+        self._room = room
+        self._messages = TokenBucket(limits.messages, now)
+        self._ops = TokenBucket(limits.ops, now)
+        self._ink = TokenBucket(limits.ink, now)
+        self._presence = TokenBucket(limits.presence, now)
+        self._generate = TokenBucket(limits.generate, now)
+
+    @property
+    def person(self) -> PersonId:
+        assert isinstance(self.state, Joined)
+        return PersonId(self.state.person.person)
+
+    def receive(self, data: bytes, now: float) -> list[Effect]:
+        """What one message from the client asks for. `now` is in seconds, monotonic."""
+        if isinstance(self.state, Gone):
+            return []
+        try:
+            if not self._messages.take(now):
+                raise ProtocolError(TOO_MANY, "too many messages: wait a little, then reconnect")
+            return self._effects(codec.decode(data), now)
+        except ProtocolError as error:
+            self.state = Gone()
+            return [Close(error.code, error.reason)]
+
+    def close(self) -> None:
+        self.state = Gone()
+
+    def _effects(self, message: ClientMessage | BadRequest, now: float) -> list[Effect]:
+        if isinstance(self.state, Connected):
+            if not isinstance(message, Hello):
+                raise ProtocolError(BAD_MESSAGE, "expected hello as the first message")
+            return [self._enter(message)]
+        assert isinstance(self.state, Joined)
+        return self._in_room(self.state.person, message, now)
+
+    def _in_room(
+        self, person: Person, message: ClientMessage | BadRequest, now: float
+    ) -> list[Effect]:
+        match message:
+            case Op() | Undo() | Redo() | Accept() | Discard():
+                return [self._limited(self._ops, message.id, Ask(message), now)]
+            case Generate():
+                return [self._limited(self._generate, message.id, Make(message), now)]
+            case Cancel():
+                return [Make(message)]
+            case Presence() | Ink():
+                return self._relay(message, now)
+            case Profile():
+                return [self._rename(person, message)]
+            case Ping(n=n):
+                return [Reply(Pong(n=n))]
+            case BadRequest(id, reason):
+                return [Reply(Refused(id=id, code="bad_record", reason=reason))]
+            case Hello():
+                raise ProtocolError(BAD_MESSAGE, "expected hello once only")
+
+    def _enter(self, hello: Hello) -> Enter:
+        if hello.protocol != PROTOCOL_VERSION:
+            raise ProtocolError(
+                WRONG_VERSION,
+                f"expected protocol {PROTOCOL_VERSION}, got {hello.protocol}: reload the page",
+            )
+        person = Person(
+            session=self.id,
+            person=ids.person_id(self._room, hello.key),
+            name=hello.name,
+            color=hello.color,
+        )
+        self.state = Joined(person)
+        return Enter(person, hello)
+
+    def _limited(self, bucket: TokenBucket, id: str, effect: Effect, now: float) -> Effect:
+        if bucket.take(now):
+            return effect
+        reason = "too much at once: send it again in a second"
+        return Reply(Refused(id=id, code="rate", reason=reason))
+
+    def _relay(self, message: Presence | Ink, now: float) -> list[Effect]:
+        if isinstance(message, Presence):
+            if not self._presence.take(now):
+                return []
+            presence = PeerPresence(session=self.id, cursor=message.cursor, tool=message.tool)
+            return [Relay(presence, ("presence", self.id))]
+        # The end of ink is never dropped: the stroke would stay on the others' screens.
+        if not self._ink.take(now) and not message.end:
+            return []
+        ink = PeerInk(
+            session=self.id, stroke=message.stroke, first=message.first, points=message.points,
+            style=message.style, end=message.end,
+        )  # fmt: skip
+        return [Relay(ink, None)]
+
+    def _rename(self, person: Person, profile: Profile) -> Rename:
+        person = msgspec.structs.replace(person, name=profile.name, color=profile.color)
+        self.state = Joined(person)
+        return Rename(person)

@@ -1,0 +1,143 @@
+"""Decides what a frame asks the model for. No event loop, no engine; `prepare` runs in a thread.
+
+What kind of work it is follows from what lies under the frame:
+
+- mask strokes -> inpaint: what lies under the frame, on white paper, is painted anew where the
+  mask is white, at the frame's strength (G22);
+- nothing there, or a strength of 1 -> text to image (G23);
+- pictures that leave a part of the frame empty -> outpaint: the empty part is filled, the rest
+  stays as it is (G24);
+- anything else, a sketch above all -> image to image: what lies there, on white paper, since
+  paper is what people see that they draw on, at the frame's strength (G25).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from PIL import Image
+
+from gpu.api import Job, JobId, ModelInfo, Picture
+from server.core.errors import Refusal
+from server.render.viewport import Viewport
+
+if TYPE_CHECKING:
+    from server.core.records import Frame, Record
+    from server.render.renderer import Fetch, Rendered, Renderer
+
+WORKER_MIN_PX = 64
+WORKER_MAX_PX = 2048
+PAPER = (255, 255, 255, 255)
+_SOLID_ALPHA = 128
+_NEGLIGIBLE = 1 / 256
+"""A smaller share of the frame left empty is no reason to paint around a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job without its identity, and a digest of all that decides its picture but the seed."""
+
+    job: Job
+    digest: bytes
+
+    def job_for(self, id: str, slot: str, seed: int) -> Job:
+        return msgspec.structs.replace(self.job, id=JobId(id), slot=slot, seed=seed)
+
+
+def picture_size(frame: Frame, model: ModelInfo) -> tuple[int, int]:
+    """Width and height in pixels: the frame's proportions at about the model's native area (G21).
+
+    Raises Refusal for a frame too long and narrow for the model.
+    """
+    step = model.multiple_px
+    least = math.ceil(max(model.min_px, WORKER_MIN_PX) / step) * step
+    most = min(model.max_px, WORKER_MAX_PX) // step * step
+    ratio = max(frame.w, frame.h) / min(frame.w, frame.h)
+    if ratio > most / least:
+        raise Refusal(
+            "frame_shape",
+            f"this frame is {ratio:.1f} times as long as it is wide; {model.name} draws pictures "
+            f"of at most {most / least:.0f} to 1: make it less narrow",
+        )
+    area = model.native_px**2
+    long = max(min(math.sqrt(area * ratio), most), least * ratio)
+    long_px = min(max(round(long / step) * step, least), most)
+    short_px = min(max(round(long / ratio / step) * step, least), most)
+    return (long_px, short_px) if frame.w >= frame.h else (short_px, long_px)
+
+
+def viewport(frame: Frame, size: tuple[int, int]) -> Viewport:
+    return Viewport(frame.x, frame.y, frame.w, frame.h, *size)
+
+
+def prepare(
+    renderer: Renderer,
+    room: str,
+    person: str,
+    frame: Frame,
+    records: tuple[Record, ...],
+    model: ModelInfo,
+    fetch: Fetch,
+) -> Plan:
+    """Draw what lies under `frame` and decide what to do with it. Blocking."""
+    width, height = picture_size(frame, model)
+    under = renderer.render(room, frame.id, records, viewport(frame, (width, height)), fetch)
+    image, mask, strength = _work(frame, under)
+    job = Job(
+        id=JobId(""),
+        room=room,
+        person=person,
+        slot="",
+        prompt=frame.prompt,
+        negative=frame.negative,
+        width=width,
+        height=height,
+        steps=min(frame.steps, model.live_steps) if frame.live else frame.steps,
+        guidance=frame.guidance,
+        sampler=frame.sampler,
+        strength=strength,
+        image=image,
+        mask=mask,
+        live=frame.live,
+    )
+    what = msgspec.msgpack.encode(msgspec.structs.replace(job, person=""))
+    return Plan(job, hashlib.blake2b(what, digest_size=16).digest())
+
+
+def seed_of(base: int, index: int) -> int:
+    """The seed of a request's picture number `index` (G26)."""
+    return (base + index) % 2**32
+
+
+def has_alpha(png: bytes) -> bool:
+    """Whether a PNG has an alpha channel: bit 2 of the colour type, byte 25 of the file."""
+    return len(png) > 25 and bool(png[25] & 4)
+
+
+def _work(frame: Frame, under: Rendered) -> tuple[Picture | None, Picture | None, float]:
+    """Image, mask and strength of the job."""
+    if under.mask.getextrema()[1]:
+        return _raw(_on_paper(under.image)), _raw(under.mask), frame.strength
+    alpha = under.image.getchannel("A")
+    if not alpha.getextrema()[1] or frame.strength >= 1:
+        return None, None, 1.0
+    if under.has_pictures and _empty_share(alpha) > _NEGLIGIBLE:
+        return _raw(under.image), None, 1.0
+    return _raw(_on_paper(under.image)), None, frame.strength
+
+
+def _empty_share(alpha: Image.Image) -> float:
+    return sum(alpha.histogram()[:_SOLID_ALPHA]) / (alpha.width * alpha.height)
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, PAPER), image)
+
+
+def _raw(image: Image.Image) -> Picture:
+    mode: Literal["L", "RGBA"] = "L" if image.mode == "L" else "RGBA"
+    return Picture(image.width, image.height, mode, image.tobytes())

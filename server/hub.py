@@ -1,0 +1,269 @@
+"""The rooms that are loaded, and the way of a connection's messages into one of them.
+
+A room is loaded once, however many people come at the same moment, and stays until it has been
+idle for a while: nobody in it, nothing being made for it, everything on the disk (R20). A room
+whose journal fails is dropped from memory and read again when somebody comes next (J3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from server.core.errors import StoreError
+from server.core.ids import RoomId, SessionId, new_id
+from server.core.limits import RoomLimits, SessionLimits
+from server.core.messages import Engine, Limits
+from server.core.room import Entry, Room
+from server.core.session import (
+    Ask,
+    Close,
+    Effect,
+    Enter,
+    Make,
+    Relay,
+    Rename,
+    Reply,
+    Session,
+)
+from server.hosted import NOT_SAVED, NOT_SAVED_REASON, HostedRoom, Member, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from server.net.senders import Sender
+    from server.ports import GenerationPort
+    from server.settings import Settings
+    from server.storage.base import Journal, Opened
+
+SWEEP_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """One socket: its session, and its place in a room once it has said hello."""
+
+    def __init__(self, session: Session, room: RoomId, sender: Sender) -> None:
+        self.session = session
+        self.room = room
+        self.sender = sender
+        self.hosted: HostedRoom | None = None
+        self.member: Member | None = None
+
+
+class Hub:
+    """All rooms of this server. Everything runs on one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        generation: GenerationPort,
+        *,
+        room_limits: RoomLimits | None = None,
+        session_limits: SessionLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._generation = generation
+        self._room_limits = room_limits or RoomLimits()
+        self._session_limits = session_limits or SessionLimits()
+        self._clock = clock
+        self._now_ms = now_ms
+        self._rooms: dict[RoomId, HostedRoom] = {}
+        self._loading: dict[RoomId, asyncio.Task[HostedRoom]] = {}
+        self._idle_since: dict[RoomId, float] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def num_rooms(self) -> int:
+        return len(self._rooms)
+
+    async def start(self) -> None:
+        self._sweeper = asyncio.create_task(self._sweep_forever())
+
+    async def stop(self) -> None:
+        """Unload every room; whoever opened the journal closes it, which writes what waits."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        self._rooms.clear()
+
+    def tell_engine(self, engine: Engine) -> None:
+        """The GPU worker's state has changed: everybody sees it."""
+        for hosted in self._rooms.values():
+            hosted.tell_engine(engine)
+
+    async def knows(self, room: RoomId) -> bool:
+        """Whether anybody ever joined this room; raises StoreError."""
+        return room in self._rooms or await self._journal.exists(room)
+
+    # --- connections ---------------------------------------------------------------------------
+
+    def connect(self, room: RoomId, sender: Sender) -> Connection:
+        session = Session(SessionId(new_id()), room, self._session_limits, self._clock())
+        connection = Connection(session, room, sender)
+        loop = asyncio.get_running_loop()
+        # Later, because whoever closes may be on the way through the members of a room.
+        sender.on_close = partial(_soon, loop, self.disconnect, connection)
+        return connection
+
+    async def receive(self, connection: Connection, data: bytes) -> None:
+        """Act on one message. Waits only to load a room, or while the journal is overloaded."""
+        await self._journal.has_space()
+        for effect in connection.session.receive(data, self._clock()):
+            await self._carry_out(connection, effect)
+
+    def disconnect(self, connection: Connection) -> None:
+        connection.session.close()
+        if connection.hosted is not None and connection.member is not None:
+            connection.hosted.leave(connection.member)
+
+    async def _carry_out(self, connection: Connection, effect: Effect) -> None:
+        if isinstance(effect, Enter):
+            await self._enter(connection, effect)
+            return
+        if isinstance(effect, Close):
+            connection.sender.close(effect.code, effect.reason)
+            return
+        hosted, member = connection.hosted, connection.member
+        if hosted is None or member is None:
+            return
+        match effect:
+            case Ask(request):
+                hosted.ask(member, request)
+            case Make(request):
+                hosted.make(member, request)
+            case Relay(message, key):
+                hosted.relay(member, message, key)
+            case Rename(person):
+                hosted.rename(member, person)
+            case Reply(message):
+                connection.sender.send(packed(message))
+
+    async def _enter(self, connection: Connection, enter: Enter) -> None:
+        try:
+            hosted = await self._load(connection.room)
+            while self._rooms.get(connection.room) is not hosted:
+                # It failed or was unloaded before this task had its turn.
+                hosted = await self._load(connection.room)
+        except StoreError:
+            logger.exception("room %s can't be loaded", connection.room)
+            connection.sender.close(NOT_SAVED, NOT_SAVED_REASON)
+            return
+        if not connection.sender.is_open:
+            return
+        connection.hosted = hosted
+        connection.member = Member(enter.person, connection.sender)
+        hosted.enter(connection.member, enter.hello)
+
+    # --- loading and unloading ---------------------------------------------------------------
+
+    async def _load(self, room: RoomId) -> HostedRoom:
+        """The room, loaded if need be, by one task for all who wait."""
+        if (hosted := self._rooms.get(room)) is not None:
+            return hosted
+        if (task := self._loading.get(room)) is None:
+            task = asyncio.create_task(self._read(room))
+            self._loading[room] = task
+            task.add_done_callback(lambda _: self._loading.pop(room, None))
+        # Someone who gives up waiting doesn't stop it for the others.
+        return await asyncio.shield(task)
+
+    async def _read(self, room_id: RoomId) -> HostedRoom:
+        heard = _Heard()
+        opened = await self._journal.open(room_id, heard.on_durable, heard.on_failed)
+        room = await asyncio.to_thread(rebuild, room_id, opened, self._room_limits)
+        hosted = HostedRoom(
+            room,
+            opened,
+            self._generation,
+            self._limits(),
+            self._now_ms,
+            keep_entries=self._settings.keep_entries,
+            snapshot_every=self._settings.snapshot_every,
+        )
+        heard.hosted = hosted
+        heard.drop = self._drop
+        self._rooms[room_id] = hosted
+        self._generation.opened(hosted)
+        return hosted
+
+    def _drop(self, hosted: HostedRoom, reason: str) -> None:
+        logger.error("room %s is dropped: it can't be written: %s", hosted.id, reason)
+        if self._rooms.get(hosted.id) is hosted:
+            del self._rooms[hosted.id]
+            self._generation.closed(hosted.id)
+        hosted.on_failed()
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Unload the rooms that have been idle for long enough."""
+        now = self._clock()
+        for id, hosted in list(self._rooms.items()):
+            if not hosted.is_idle or self._generation.busy(id):
+                self._idle_since.pop(id, None)
+            elif now - self._idle_since.setdefault(id, now) >= self._settings.idle_s:
+                del self._idle_since[id]
+                del self._rooms[id]
+                self._generation.closed(id)
+                hosted.close()
+
+    def _limits(self) -> Limits:
+        settings = self._settings
+        return Limits(
+            message_bytes=settings.max_message_bytes,
+            blob_bytes=settings.max_blob_bytes,
+            blob_px=settings.max_blob_px,
+        )
+
+
+def _soon(
+    loop: asyncio.AbstractEventLoop, act: Callable[[Connection], None], on: Connection
+) -> None:
+    loop.call_soon(act, on)
+
+
+class _Heard:
+    """What the journal tells of a room that may still be on its way into memory."""
+
+    def __init__(self) -> None:
+        self.hosted: HostedRoom | None = None
+        self.drop: Callable[[HostedRoom, str], None] | None = None
+
+    def on_durable(self, seq: int) -> None:
+        if self.hosted is not None:
+            self.hosted.on_durable(seq)
+
+    def on_failed(self, reason: str) -> None:
+        if self.hosted is not None and self.drop is not None:
+            self.drop(self.hosted, reason)
+
+
+def rebuild(id: RoomId, opened: Opened, limits: RoomLimits) -> Room:
+    """The room as the journal has it; raises StoreError if its entries have a gap."""
+    if opened.state is None:
+        room = Room(id, opened.epoch, limits)
+    else:
+        room = Room.restore(id, opened.state, limits)
+    for entry in _after(opened.entries, int(room.seq)):
+        if entry.seq != room.seq + 1:
+            raise StoreError(f"expected entry {room.seq + 1} in the journal, got {entry.seq}")
+        room.replay(entry)
+    return room
+
+
+def _after(entries: Sequence[Entry], seq: int) -> list[Entry]:
+    return [entry for entry in entries if entry.seq > seq]

@@ -1,0 +1,191 @@
+"""Pages, assets and pictures over HTTP. Errors are JSON: {"error": code, "reason": sentence}."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from server.core.errors import StoreError
+from server.core.ids import RoomId, is_room_id, new_room_id
+from server.core.messages import BlobStored
+from server.net.pictures import TooManyPixels, UnsupportedPicture, content_type_of, read_header
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from server.settings import Settings
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' blob: data:",
+        "style-src 'self' 'unsafe-inline'",
+        "connect-src 'self' ws: wss:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # A room's address is its key: no other site may learn it from a link that somebody follows.
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+FOREVER = "public, max-age=31536000, immutable"
+PRIVATE_FOREVER = "private, max-age=31536000, immutable"
+NOT_BUILT = """<!doctype html><html lang="en"><title>Atelier</title>
+<h1>The web client isn't built yet</h1>
+<p>Run <code>scripts/run</code>, which builds it, or <code>npm ci &amp;&amp; npm run build</code>
+in the folder <code>web</code>. Then reload this page.</p></html>"""
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    error: str
+    reason: str
+
+
+class Assets(StaticFiles):
+    """Files whose names change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = FOREVER
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def routes(settings: Settings) -> list[Route | Mount]:
+    return [
+        Route("/", start),
+        Route("/healthz", health),
+        Route("/r/{room}", page),
+        Route("/rooms/{room}/blobs/{name}", get_blob, methods=["GET"]),
+        Route("/rooms/{room}/blobs/{name}", put_blob, methods=["PUT"]),
+        Mount("/assets", Assets(directory=settings.web_dir / "assets", check_dir=False)),
+        Route("/{file}", top_file),
+    ]
+
+
+async def start(request: Request) -> Response:
+    """`GET /`: on to a new room."""
+    return RedirectResponse(f"/r/{new_room_id()}", 303, {"Cache-Control": "no-store"})
+
+
+async def health(request: Request) -> Response:
+    return Response("ok\n", media_type="text/plain")
+
+
+async def page(request: Request) -> Response:
+    """`GET /r/{room}`: the client, whether or not anybody has been in the room yet."""
+    settings: Settings = request.app.state.settings
+    if not is_room_id(request.path_params["room"]):
+        return error(404, "no_room", "no such room: start from the first page")
+    index = settings.web_dir / "index.html"
+    if not await asyncio.to_thread(index.is_file):
+        return HTMLResponse(NOT_BUILT, 503, PAGE_HEADERS)
+    return FileResponse(index, headers=PAGE_HEADERS)
+
+
+async def top_file(request: Request) -> Response:
+    """`GET /favicon.svg` and its like: files that lie beside the page."""
+    settings: Settings = request.app.state.settings
+    name = Path(request.path_params["file"]).name
+    file = settings.web_dir / name
+    if name.startswith(".") or not await asyncio.to_thread(file.is_file):
+        return error(404, "not_found", "there is nothing here")
+    return FileResponse(file, headers=PAGE_HEADERS)
+
+
+async def get_blob(request: Request) -> Response:
+    room, name = request.path_params["room"], request.path_params["name"]
+    if not (is_room_id(room) and _BLOB.fullmatch(name)):
+        return error(404, "no_blob", "there is no such picture")
+    try:
+        data = await request.app.state.blobs.get(RoomId(room), name)
+    except StoreError as failure:
+        return error(503, "not_stored", str(failure))
+    media_type = content_type_of(data) if data is not None else None
+    if data is None or media_type is None:
+        return error(404, "no_blob", "there is no such picture")
+    headers = {
+        "Cache-Control": PRIVATE_FOREVER,
+        "ETag": f'"{name}"',
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    return Response(data, media_type=media_type, headers=headers)
+
+
+async def put_blob(request: Request) -> Response:
+    """Store a picture under its hash, after a look at its size and its header."""
+    settings: Settings = request.app.state.settings
+    room, name = request.path_params["room"], request.path_params["name"]
+    try:
+        if not is_room_id(room) or not await request.app.state.hub.knows(RoomId(room)):
+            return error(404, "no_room", "no such room: join it first")
+    except StoreError as failure:
+        return error(503, "not_stored", str(failure))
+    if not _BLOB.fullmatch(name):
+        return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
+    data = await _body(request, settings.max_blob_bytes)
+    if data is None:
+        reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
+        return error(413, "too_large", reason)
+    return await _store(request, RoomId(room), name, data)
+
+
+async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Response:
+    settings: Settings = request.app.state.settings
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+    if not hmac.compare_digest(digest, name):
+        return error(400, "bad_hash", f"expected bytes with the hash {name}, got {digest}")
+    try:
+        header = await asyncio.to_thread(read_header, data, settings.max_blob_px)
+        await request.app.state.blobs.put(room, data)
+    except UnsupportedPicture as unsupported:
+        return error(415, "unsupported", str(unsupported))
+    except TooManyPixels as too_many:
+        return error(413, "too_many_pixels", str(too_many))
+    except StoreError as failure:
+        return error(503, "not_stored", str(failure))
+    return json(201, BlobStored(blob=name, width=header.width, height=header.height))
+
+
+async def _body(request: Request, max_bytes: int) -> bytes | None:
+    """The body; None if it is longer than allowed, without reading the rest."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > max_bytes:
+        return None
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > max_bytes:
+                return None
+    except ClientDisconnect:
+        return b""
+    return bytes(body)
+
+
+def error(status: int, code: str, reason: str) -> Response:
+    return json(status, ErrorBody(code, reason))
+
+
+def json(status: int, body: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type="application/json")

@@ -1,0 +1,179 @@
+"""One writer for each socket: what is put into its outbox goes out in order.
+
+`DirectSender` writes finished frames to the transport, all that one turn of the event loop
+produced at once. `AsgiSender` does it with a task and plain ASGI. Neither ever makes the
+caller wait: a client that can't keep up is disconnected (S9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.websockets import WebSocketDisconnect
+
+from server.net.outbox import Key, Outbox, Packet
+from server.net.protocol import EXTENSION, DirectSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.websockets import WebSocket
+
+TOO_SLOW = 4408
+TOO_SLOW_REASON = "too slow: connect again and resume"
+WRITE_BYTES = 256 * 1024
+CLOSE_GRACE_S = 2.0
+
+
+class Sender(Protocol):
+    """What a room may do with a connection."""
+
+    on_close: Callable[[], None] | None
+    """Called when this side closes, whether or not the client ever hears of it."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def send(self, packet: Packet) -> None: ...
+
+    def send_join(self, packet: Packet) -> None: ...
+
+    def send_ephemeral(self, packet: Packet, key: Key | None) -> None: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what can be sent, then close. Later sends are ignored."""
+        ...
+
+    async def drained(self) -> None:
+        """Return once the closing is under way and no task is left."""
+        ...
+
+
+def sender_of(websocket: WebSocket, max_outbox_bytes: int) -> Sender:
+    """The fastest sender that this connection allows; call it after `accept`."""
+    direct = websocket.scope["extensions"].get(EXTENSION)
+    if direct is not None:
+        return DirectSender(direct, max_outbox_bytes)
+    return AsgiSender(websocket, max_outbox_bytes)
+
+
+class _Sender:
+    """The outbox's side of both."""
+
+    def __init__(self, max_outbox_bytes: int) -> None:
+        self.on_close: Callable[[], None] | None = None
+        self._outbox = Outbox(max_outbox_bytes)
+
+    def close(self, code: int, reason: str) -> None:
+        if self.is_open:
+            self._close(code, reason)
+            if self.on_close is not None:
+                self.on_close()
+
+    def send(self, packet: Packet) -> None:
+        if not self.is_open:
+            return
+        if self._outbox.put(packet):
+            self._wake()
+        else:
+            self.close(TOO_SLOW, TOO_SLOW_REASON)
+
+    def send_join(self, packet: Packet) -> None:
+        if self.is_open:
+            self._outbox.put_join(packet)
+            self._wake()
+
+    def send_ephemeral(self, packet: Packet, key: Key | None) -> None:
+        if self.is_open:
+            self._outbox.put_ephemeral(packet, key)
+            self._wake()
+
+    @property
+    def is_open(self) -> bool:
+        raise NotImplementedError
+
+    def _close(self, code: int, reason: str) -> None:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+
+class DirectSender(_Sender):
+    """Writes to the transport once a turn, while the client keeps up."""
+
+    def __init__(self, socket: DirectSocket, max_outbox_bytes: int) -> None:
+        super().__init__(max_outbox_bytes)
+        self._socket = socket
+        self._loop = asyncio.get_running_loop()
+        self._is_flush_due = False
+        socket.on_resume = self._flush
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket.is_open
+
+    def _close(self, code: int, reason: str) -> None:
+        if code != TOO_SLOW:
+            self._flush()
+        self._socket.close(code, reason)
+
+    async def drained(self) -> None:
+        return None
+
+    def _wake(self) -> None:
+        if not self._is_flush_due and not self._socket.is_paused:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        while self._outbox and not self._socket.is_paused:
+            frames = [packet.frame for packet in self._outbox.take(WRITE_BYTES)]
+            self._socket.write_frames(b"".join(frames))
+
+
+class AsgiSender(_Sender):
+    """A task that sends one message after the other."""
+
+    def __init__(self, websocket: WebSocket, max_outbox_bytes: int) -> None:
+        super().__init__(max_outbox_bytes)
+        self._websocket = websocket
+        self._woken = asyncio.Event()
+        self._closing: tuple[int, str] | None = None
+        self._is_gone = False
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def is_open(self) -> bool:
+        return self._closing is None and not self._is_gone
+
+    def _close(self, code: int, reason: str) -> None:
+        self._closing = (code, reason)
+        self._woken.set()
+
+    async def drained(self) -> None:
+        self.close(1000, "")
+        _, late = await asyncio.wait([self._task], timeout=CLOSE_GRACE_S)
+        for task in late:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _wake(self) -> None:
+        self._woken.set()
+
+    async def _run(self) -> None:
+        try:
+            while self._closing is None or self._outbox:
+                await self._woken.wait()
+                self._woken.clear()
+                for packet in self._outbox.take(WRITE_BYTES):
+                    await self._websocket.send_bytes(packet.payload)
+                if self._outbox or self._closing:
+                    self._woken.set()
+            await self._websocket.close(*self._closing)
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            self._is_gone = True

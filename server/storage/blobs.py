@@ -1,0 +1,66 @@
+"""Blobs in a folder: DATA/blobs/{room}/{aa}/{sha256}. Knows nothing of what the bytes are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore
+
+from server.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from server.core.ids import RoomId
+
+
+class FolderBlobs:
+    """Immutable bytes by their SHA-256; implements `server.ports.BlobStore`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._store = LocalStore(folder, mkdir=True)
+
+    async def put(self, room: RoomId, data: bytes) -> str:
+        """Store durably and return the name; raises StoreError."""
+        name = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        path = _path(room, name)
+        try:
+            await self._store.put_async(path, data)
+            # The store renames into place without waiting for the disk.
+            await asyncio.to_thread(_sync, self._folder, self._folder / path)
+        except (BaseError, OSError) as error:
+            raise StoreError(f"can't store a picture: {error}") from error
+        return name
+
+    async def get(self, room: RoomId, name: str) -> bytes | None:
+        """The bytes; None if there are none, or they are damaged (so that they are put anew)."""
+        try:
+            result = await self._store.get_async(_path(room, name))
+            data = bytes(await result.bytes_async())
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except (BaseError, OSError) as error:
+            raise StoreError(f"can't read a picture: {error}") from error
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        return data if digest == name else None
+
+
+def _path(room: RoomId, name: str) -> str:
+    return f"{room}/{name[:2]}/{name}"
+
+
+def _sync(top: Path, file: Path) -> None:
+    """Wait until the file, and each folder on the way to it, is on the disk."""
+    for path in (file, *file.parents):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if path == top:
+            return

@@ -1,0 +1,186 @@
+"""The journal on SQLite: write-ahead log, synchronous=FULL, one writer with group commit.
+
+A commit waits for the disk about as long for fifty rows as for one, so the writer thread
+takes all that came while the last commit was under way. Reads have connections of their own.
+Knows nothing of what entries mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from server.core.errors import StoreError
+from server.core.ids import Epoch, RoomId, new_id
+from server.storage import tables
+from server.storage.base import OnDurable, OnFailed, Opened
+from server.storage.writer import Append, Create, Result, Snapshot, Work, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+    from server.core.room import Entry, RoomState
+
+MAX_WAITING = 2_000
+KEEP_ENTRIES = 2_000
+"""Entries kept although a snapshot includes them, for those who reconnect."""
+
+T = TypeVar("T")
+
+
+class SqliteLog:
+    """One loaded room's end of the journal. Used on the event loop only."""
+
+    def __init__(
+        self, journal: SqliteJournal, room: RoomId, on_durable: OnDurable, on_failed: OnFailed
+    ) -> None:
+        self.room = room
+        self.created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._journal = journal
+        self._on_durable = on_durable
+        self._on_failed = on_failed
+        self._is_closed = False
+
+    def append(self, entry: Entry) -> None:
+        if not self._is_closed:
+            self._journal.write(Append(self, self.room, entry))
+
+    def snapshot(self, state: RoomState) -> None:
+        if not self._is_closed:
+            self._journal.write_snapshot(Snapshot(self, self.room, state))
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    def settle(self, result: Result) -> None:
+        """Hear from the writer; a failure is told once."""
+        if not self.created.done():
+            if result.error is None:
+                self.created.set_result(None)
+            else:
+                self.created.set_exception(StoreError(result.error))
+        elif self._is_closed:
+            return
+        elif result.error is not None:
+            self._is_closed = True
+            self._on_failed(result.error)
+        else:
+            self._on_durable(result.seq)
+
+
+class SqliteJournal:
+    """`async with SqliteJournal(path)`, or `start` and `close`."""
+
+    def __init__(self, path: Path, *, keep_entries: int = KEEP_ENTRIES) -> None:
+        self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.QueuePool)
+        sa.event.listen(self._engine, "connect", _configure)
+        sa.event.listen(self._engine, "begin", _begin)
+        self._path = path
+        self._keep_entries = keep_entries
+        self._writer: Writer | None = None
+        self._num_waiting = 0
+        self._space = asyncio.Event()
+        self._space.set()
+
+    @property
+    def engine(self) -> sa.Engine:
+        return self._engine
+
+    async def start(self) -> None:
+        """Open the file, making it if there is none; raises StoreError."""
+        try:
+            await self._read(tables.metadata.create_all)
+        except StoreError:
+            await asyncio.to_thread(self._engine.dispose)
+            raise
+        loop = asyncio.get_running_loop()
+
+        def settled(results: list[Result]) -> None:
+            loop.call_soon_threadsafe(self._settle, results)
+
+        self._writer = Writer(self._engine, settled, self._keep_entries)
+
+    async def __aenter__(self) -> SqliteJournal:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self, room: RoomId, on_durable: OnDurable, on_failed: OnFailed) -> Opened:
+        log = SqliteLog(self, room, on_durable, on_failed)
+        self.write(Create(log, room, Epoch(new_id())))
+        # This comes after all that an earlier log of the room has still to write.
+        await log.created
+        epoch, state, entries = await self._read(lambda c: tables.load_room(c, room))
+        return Opened(log, epoch, state, entries)
+
+    async def exists(self, room: RoomId) -> bool:
+        return await self._read(lambda connection: tables.has_room(connection, room))
+
+    async def has_space(self) -> None:
+        await self._space.wait()
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.to_thread(writer.close)
+            # What the writer settled last is still on its way through the event loop.
+            await asyncio.sleep(0)
+        await asyncio.to_thread(self._engine.dispose)
+
+    def write(self, work: Work) -> None:
+        """Hand work to the writer; it doesn't block, `has_space` tells when to wait."""
+        self._num_waiting += 1
+        if self._num_waiting >= MAX_WAITING:
+            self._space.clear()
+        self._running().put(work)
+
+    def write_snapshot(self, snapshot: Snapshot) -> None:
+        self._running().put(snapshot)
+
+    def _running(self) -> Writer:
+        if self._writer is None:
+            raise StoreError("the journal is closed: start the server again")
+        return self._writer
+
+    def _settle(self, results: list[Result]) -> None:
+        for result in results:
+            self._num_waiting -= result.num_done
+            log = result.log
+            assert isinstance(log, SqliteLog)
+            log.settle(result)
+        if self._num_waiting < MAX_WAITING:
+            self._space.set()
+
+    async def _read(self, read: Callable[[sa.Connection], T]) -> T:
+        try:
+            return await asyncio.to_thread(self._read_now, read)
+        except (sa.exc.SQLAlchemyError, msgspec.DecodeError, OSError) as error:
+            what = getattr(error, "orig", None) or error
+            raise StoreError(
+                f"can't read the journal {self._path} ({what}): if it is damaged, put back a copy"
+            ) from error
+
+    def _read_now(self, read: Callable[[sa.Connection], T]) -> T:
+        with self._engine.begin() as connection:
+            return read(connection)
+
+
+def _configure(connection: DBAPIConnection, _: object) -> None:
+    # The driver would begin transactions before writes only: `_begin` does it for reads too.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,180 @@
+"""The journal's writer thread: group commit, and snapshots a part at a time in between.
+
+Takes `Work`, gives `Result`s. What was put first is written first. Work whose transaction
+fails is reported with the error; of several rooms in it each is tried again alone, so that
+one room's trouble isn't another's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from server.core.ids import Epoch, RoomId
+from server.core.room import Entry, RoomState
+from server.core.snapshots import encode_parts
+from server.storage import tables
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+MAX_BATCH = 500
+
+logger = logging.getLogger(__name__)
+
+
+class Append(msgspec.Struct, frozen=True):
+    log: object
+    """Whose entry it is; after a failure nothing more of this log is written."""
+    room: RoomId
+    entry: Entry
+
+
+class Create(msgspec.Struct, frozen=True):
+    log: object
+    room: RoomId
+    epoch: Epoch
+
+
+Work = Append | Create
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    log: object
+    room: RoomId
+    state: RoomState
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of a log's work in one commit."""
+
+    log: object
+    num_done: int
+    seq: int
+    """The last entry that is durable now; 0: none of these was an entry."""
+    error: str | None
+
+
+class _Unfinished(msgspec.Struct):
+    snapshot: Snapshot
+    parts: Iterator[bytes]
+    num_parts: int = 0
+
+
+class Writer:
+    """A running thread. `settled` is called on it."""
+
+    def __init__(
+        self, engine: sa.Engine, settled: Callable[[list[Result]], None], keep_entries: int
+    ) -> None:
+        self._engine = engine
+        self._settled = settled
+        self._keep_entries = keep_entries
+        self._changed = threading.Condition()
+        self._work: deque[Work] = deque()
+        self._snapshots: deque[Snapshot] = deque()
+        self._unfinished: _Unfinished | None = None
+        self._failed: weakref.WeakSet[object] = weakref.WeakSet()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def put(self, work: Work | Snapshot) -> None:
+        with self._changed:
+            if isinstance(work, Snapshot):
+                self._snapshots.append(work)
+            else:
+                self._work.append(work)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what was put, finish no more snapshots, and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (batch := self._take()) is not None:
+            if batch:
+                self._settled(self._commit(batch))
+            self._write_part()
+
+    def _take(self) -> list[Work] | None:
+        """All that waits, up to a limit; empty if there is only a snapshot to write."""
+        with self._changed:
+            while not self._work:
+                if self._closing:
+                    return None
+                if self._snapshots or self._unfinished:
+                    return []
+                self._changed.wait()
+            return [self._work.popleft() for _ in range(min(MAX_BATCH, len(self._work)))]
+
+    def _commit(self, batch: list[Work]) -> list[Result]:
+        logs: dict[int, list[Work]] = {}
+        for work in batch:
+            logs.setdefault(id(work.log), []).append(work)
+        alive = [work for work in batch if work.log not in self._failed]
+        error = self._write(alive)
+        if error is None or len(logs) == 1:
+            return [self._result(works, error) for works in logs.values()]
+        return [self._result(works, self._write(works)) for works in logs.values()]
+
+    def _result(self, works: list[Work], error: str | None) -> Result:
+        log = works[0].log
+        if error is not None:
+            self._failed.add(log)
+        elif log in self._failed:
+            error = "an earlier write failed"
+        seqs = [work.entry.seq for work in works if isinstance(work, Append)]
+        return Result(log, len(works), 0 if error else max(seqs, default=0), error)
+
+    def _write(self, works: list[Work]) -> str | None:
+        works = [work for work in works if work.log not in self._failed]
+        try:
+            with self._engine.begin() as connection:
+                for work in works:
+                    if isinstance(work, Create):
+                        tables.create_room(connection, work.room, work.epoch)
+                added = ((w.room, w.entry) for w in works if isinstance(w, Append))
+                tables.add_entries(connection, added)
+        except Exception as error:  # whatever it is: the rooms must hear that it isn't written
+            logger.exception("can't write to the journal")
+            return str(error.__cause__ or error)
+        return None
+
+    def _write_part(self) -> None:
+        """Write the next part of the snapshot at hand, or begin with the next snapshot."""
+        with self._changed:
+            if self._unfinished is None and self._snapshots:
+                snapshot = self._snapshots.popleft()
+                self._unfinished = _Unfinished(snapshot, encode_parts(snapshot.state))
+        at_hand = self._unfinished
+        if at_hand is None:
+            return
+        if at_hand.snapshot.log in self._failed:
+            self._unfinished = None
+            return
+        try:
+            with self._engine.begin() as connection:
+                self._write_part_of(at_hand, connection)
+        except Exception:  # a broken snapshot must not end the thread
+            logger.exception("can't write a snapshot; the entries are kept instead")
+            self._unfinished = None
+
+    def _write_part_of(self, at_hand: _Unfinished, connection: sa.Connection) -> None:
+        room, seq = at_hand.snapshot.room, at_hand.snapshot.state.seq
+        data = next(at_hand.parts, None)
+        if data is not None:
+            tables.add_part(connection, room, seq, at_hand.num_parts, data)
+            at_hand.num_parts += 1
+        else:
+            tables.finish_snapshot(connection, room, seq, at_hand.num_parts, self._keep_entries)
+            self._unfinished = None

@@ -1,0 +1,216 @@
+"""The journal: what it says is durable is there when it is opened again. Rules J1 to J6."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from server.core.ids import Epoch, PersonId, RoomId
+from server.core.messages import Op
+from server.core.records import Layer, Put
+from server.core.room import Entry, Room, Taken
+from server.core.snapshots import PART_BYTES
+from server.storage.journal import SqliteJournal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+ROOM = RoomId("r" * 22)
+ANN = PersonId("ann")
+pytestmark = pytest.mark.anyio
+
+
+class Watch:
+    """Remembers what a log tells, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.durable = 0
+        self.failure: str | None = None
+        self._changed = asyncio.Event()
+
+    def on_durable(self, seq: int) -> None:
+        self.durable = seq
+        self._changed.set()
+
+    def on_failed(self, reason: str) -> None:
+        self.failure = reason
+        self._changed.set()
+
+    async def until_durable(self, seq: int) -> None:
+        while self.durable < seq:
+            assert self.failure is None
+            await self._next()
+
+    async def until_failed(self) -> str:
+        while self.failure is None:
+            await self._next()
+        return self.failure
+
+    async def _next(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
+    async with SqliteJournal(path) as journal:
+        yield journal
+
+
+def entry(seq: int, op: str | None = None) -> Entry:
+    layer = Layer(id=f"layer-{seq}", z="a0", by=ANN, name="x" * 80)
+    return Entry(seq, op or f"op-{seq:05}", ANN, "op", 0, [Put(layer)])
+
+
+def grown(room: Room, num_ops: int) -> list[Entry]:
+    """Apply some ops to the room; their entries."""
+    entries = []
+    for _ in range(num_ops):
+        seq = room.seq + 1
+        op = Op(id=f"op-{seq:05}", changes=[Put(Layer(id=f"layer-{seq}", z="a0", name="x" * 80))])
+        taken = room.request(op, ANN, at_ms=seq)
+        assert isinstance(taken, Taken)
+        entries.append(taken.entry)
+    return entries
+
+
+async def test_j1_what_is_durable_is_there_after_opening_again(path: Path) -> None:
+    watch = Watch()
+    async with SqliteJournal(path) as journal:
+        opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        assert (opened.state, opened.entries) == (None, [])
+        for seq in range(1, 101):
+            opened.log.append(entry(seq))
+        await watch.until_durable(100)
+
+    async with SqliteJournal(path) as journal:
+        again = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        assert again.epoch == opened.epoch
+        assert again.entries == [entry(seq) for seq in range(1, 101)]
+
+
+async def test_j1_closing_writes_what_was_appended(path: Path) -> None:
+    watch = Watch()
+    async with SqliteJournal(path) as journal:
+        opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        opened.log.append(entry(1))
+    assert watch.durable == 1
+
+
+async def test_j2_the_journal_waits_for_the_disk_at_each_commit(journal: SqliteJournal) -> None:
+    with journal.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+async def test_j3_a_failed_write_is_told_once_and_nothing_more_is_written(
+    journal: SqliteJournal,
+) -> None:
+    watch, other = Watch(), Watch()
+    opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+    quiet = await journal.open(RoomId("q" * 22), other.on_durable, other.on_failed)
+    opened.log.append(entry(1))
+    await watch.until_durable(1)
+
+    opened.log.append(entry(1, op="op-other"))
+    opened.log.append(entry(2))
+    quiet.log.append(entry(1))
+    assert "UNIQUE" in await watch.until_failed()
+    await other.until_durable(1)
+
+    again = await journal.open(ROOM, Watch().on_durable, Watch().on_failed)
+    assert again.entries == [entry(1)]
+
+
+async def test_j3_a_full_disk_loses_nothing_that_was_durable(path: Path) -> None:
+    watch = Watch()
+    small = SqliteJournal(path)
+    sa.event.listen(small.engine, "connect", limit_pages)
+    async with small:
+        opened = await small.open(ROOM, watch.on_durable, watch.on_failed)
+        num = 0
+        while watch.failure is None:
+            num += 1
+            opened.log.append(entry(num))
+            await asyncio.sleep(0)
+        assert "full" in watch.failure
+
+    async with SqliteJournal(path) as journal:
+        again = await journal.open(ROOM, Watch().on_durable, Watch().on_failed)
+    assert watch.durable > 0
+    assert [e.seq for e in again.entries] == list(range(1, watch.durable + 1))
+
+
+def limit_pages(connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA max_page_count=60")
+    cursor.close()
+
+
+async def test_j4_a_snapshot_and_the_entries_after_it_make_the_same_room(path: Path) -> None:
+    watch = Watch()
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path, keep_entries=10) as journal:
+        opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        room.epoch = opened.epoch
+        for taken in grown(room, 2_000):
+            opened.log.append(taken)
+        opened.log.snapshot(room.state())
+        for taken in grown(room, 5):
+            opened.log.append(taken)
+        await watch.until_durable(2_005)
+        await until_snapshot(journal)
+
+        again = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        with journal.engine.connect() as connection:
+            parts = connection.exec_driver_sql("SELECT length(data) FROM snapshot_parts").scalars()
+            sizes = list(parts)
+
+    assert again.state is not None
+    assert [e.seq for e in again.entries] == list(range(1_991, 2_006))
+    restored = Room.restore(ROOM, again.state)
+    for kept in again.entries:
+        if kept.seq > restored.seq:
+            restored.replay(kept)
+    assert restored.state() == room.state()
+    assert len(sizes) > 2
+    assert max(sizes) <= 2 * PART_BYTES
+
+
+async def until_snapshot(journal: SqliteJournal) -> None:
+    def num_snapshots() -> int:
+        with journal.engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT count(*) FROM snapshots").scalar_one()
+            return int(rows)
+
+    while await asyncio.to_thread(num_snapshots) == 0:
+        pass
+
+
+async def test_j5_a_flood_is_told_to_wait(journal: SqliteJournal) -> None:
+    watch = Watch()
+    opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+    for seq in range(1, 2_001):
+        opened.log.append(entry(seq))
+    waiting = asyncio.ensure_future(journal.has_space())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await waiting
+    assert watch.durable > 0
+
+
+async def test_j6_a_room_exists_once_it_was_opened(journal: SqliteJournal) -> None:
+    assert not await journal.exists(ROOM)
+    await journal.open(ROOM, Watch().on_durable, Watch().on_failed)
+    assert await journal.exists(ROOM)
