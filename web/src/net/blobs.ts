@@ -1,0 +1,100 @@
+/** Uploads pictures, named by the SHA-256 of their bytes. */
+
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import type { Limits } from "../protocol/messages";
+import { backoffMs } from "./backoff";
+
+export interface Stored {
+  readonly blob: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The picture can't be stored; the message is a sentence for people. */
+export class UploadError extends Error {
+  override name = "UploadError";
+}
+
+const TYPES = ["image/png", "image/jpeg", "image/webp"];
+const ATTEMPTS = 4;
+
+export class Blobs {
+  readonly #room: string;
+  readonly #wait: (ms: number) => Promise<void>;
+
+  /** `origin` is "" in a page of the server itself. */
+  constructor(origin: string, roomId: string, wait: (ms: number) => Promise<void> = sleep) {
+    this.#room = `${origin}/rooms/${encodeURIComponent(roomId)}/blobs`;
+    this.#wait = wait;
+  }
+
+  url(blob: string): string {
+    return `${this.#room}/${blob}`;
+  }
+
+  /** Resolves when the picture is stored; throws UploadError. */
+  async upload(file: Blob, limits: Limits | null): Promise<Stored> {
+    if (!TYPES.includes(file.type)) {
+      throw new UploadError(`Expected a PNG, JPEG or WEBP picture, got ${file.type || "a file"}.`);
+    }
+    if (limits !== null && file.size > limits.blob_bytes) {
+      const most = Math.floor(limits.blob_bytes / 1024 / 1024);
+      throw new UploadError(`The picture is larger than ${most} MB: make it smaller.`);
+    }
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const name = await sha256Hex(bytes);
+    return await this.#put(name, new Blob([bytes], { type: file.type }));
+  }
+
+  /** Storing the same bytes twice is no error, so a lost answer is no reason not to try again. */
+  async #put(name: string, body: Blob): Promise<Stored> {
+    for (let attempt = 1; ; attempt++) {
+      const response = await this.#send(name, body);
+      if (response?.ok) return (await response.json()) as Stored;
+      if (response !== null && response.status < 500) throw new UploadError(await told(response));
+      if (attempt === ATTEMPTS) {
+        throw new UploadError("The picture could not be sent: the server doesn't answer.");
+      }
+      await this.#wait(backoffMs(attempt, Math.random()));
+    }
+  }
+
+  async #send(name: string, body: Blob): Promise<Response | null> {
+    try {
+      return await fetch(this.url(name), {
+        method: "PUT",
+        body,
+        headers: { "content-type": body.type },
+      });
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** Browsers have no `crypto.subtle` on plain http, which a studio on the local network is. */
+export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
+  if (subtle === undefined) return bytesToHex(sha256(bytes));
+  return bytesToHex(new Uint8Array(await subtle.digest("SHA-256", bytes)));
+}
+
+/** The server's own sentence, or one that stands in for it. */
+async function told(response: Response): Promise<string> {
+  const text = (await response.text().catch(() => "")).trim();
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === "object" && body !== null) {
+      const reason = Object.values(body).find((value) => typeof value === "string");
+      if (typeof reason === "string") return reason;
+    }
+  } catch {
+    // Plain text, then.
+  }
+  return text !== "" && text.length < 300 ? text : `The picture was refused (${response.status}).`;
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

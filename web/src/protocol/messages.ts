@@ -1,0 +1,300 @@
+/** What travels over a room's WebSocket. Mirrors `server/core/messages.py`; PROTOCOL.md is the grammar. */
+
+import type { Change, Color, RecordId, RoomRecord, Sampler } from "./records";
+
+export type {
+  BlobId,
+  Candidate,
+  Change,
+  Color,
+  Delete,
+  Delta,
+  Edit,
+  Frame,
+  FrameId,
+  ImageRecord,
+  JobRecord,
+  JobState,
+  Layer,
+  MaskStroke,
+  Patch,
+  Put,
+  RecordId,
+  RecordType,
+  RoomRecord,
+  Sampler,
+  Stroke,
+  TextField,
+} from "./records";
+
+export const PROTOCOL_VERSION = 1;
+
+// --- browser -> server --------------------------------------------------------------------
+
+export interface Hello {
+  readonly t: "hello";
+  readonly protocol: number;
+  /** Secret of this browser; who the person is in the room is derived from it. */
+  readonly key: Uint8Array;
+  readonly name: string;
+  readonly color: Color;
+  readonly resume: { readonly epoch: string; readonly seq: number } | null;
+}
+
+export interface Op {
+  readonly t: "op";
+  readonly id: string;
+  readonly changes: readonly Change[];
+}
+
+export interface Undo {
+  readonly t: "undo";
+  readonly id: string;
+}
+
+export interface Redo {
+  readonly t: "redo";
+  readonly id: string;
+}
+
+/** `id` becomes the id of the job record. */
+export interface Generate {
+  readonly t: "generate";
+  readonly id: RecordId;
+  readonly frame: RecordId;
+}
+
+export interface Cancel {
+  readonly t: "cancel";
+  readonly frame: RecordId;
+}
+
+export interface Accept {
+  readonly t: "accept";
+  readonly id: string;
+  readonly candidate: RecordId;
+  readonly image: RecordId;
+}
+
+export interface Discard {
+  readonly t: "discard";
+  readonly id: string;
+  readonly candidate: RecordId;
+}
+
+export interface Presence {
+  readonly t: "presence";
+  readonly cursor: readonly [number, number] | null;
+  readonly tool: string;
+}
+
+export interface InkStyle {
+  readonly kind: "stroke" | "mask";
+  readonly size: number;
+  readonly color: Color;
+  readonly opacity: number;
+  readonly erase: boolean;
+  readonly pen: boolean;
+  readonly layer: RecordId | null;
+  readonly frame: RecordId | null;
+}
+
+/** New points of a stroke in progress; `first` is the index of the first of them. */
+export interface Ink {
+  readonly t: "ink";
+  readonly stroke: RecordId;
+  readonly first: number;
+  readonly points: Uint8Array;
+  readonly style: InkStyle | null;
+  readonly end: boolean;
+}
+
+export interface Profile {
+  readonly t: "profile";
+  readonly name: string;
+  readonly color: Color;
+}
+
+export interface Ping {
+  readonly t: "ping";
+  readonly n: number;
+}
+
+export type ClientMessage =
+  | Hello
+  | Op
+  | Undo
+  | Redo
+  | Generate
+  | Cancel
+  | Accept
+  | Discard
+  | Presence
+  | Ink
+  | Profile
+  | Ping;
+
+// --- server -> browser --------------------------------------------------------------------
+
+/** One connection of somebody; the same `person` may have several sessions. */
+export interface Person {
+  readonly session: string;
+  readonly person: string;
+  readonly name: string;
+  readonly color: Color;
+}
+
+export interface Limits {
+  readonly message_bytes: number;
+  readonly blob_bytes: number;
+  readonly blob_px: number;
+}
+
+export interface ModelInfo {
+  readonly name: string;
+  /** Side of the square that the model was trained on. */
+  readonly native_px: number;
+  /** Width and height must be multiples of this. */
+  readonly multiple_px: number;
+  readonly min_px: number;
+  readonly max_px: number;
+  readonly device: string;
+  readonly dtype: string;
+  readonly steps: number;
+  readonly guidance: number;
+  readonly sampler: Sampler;
+  readonly live_steps: number;
+}
+
+export type EngineState = "starting" | "ready" | "restarting" | "failed";
+
+export interface EngineStatus {
+  readonly t: "engine";
+  readonly state: EngineState;
+  readonly detail: string;
+  readonly model: ModelInfo | null;
+}
+
+export interface Welcome {
+  readonly t: "welcome";
+  readonly protocol: number;
+  readonly session: string;
+  readonly person: string;
+  readonly epoch: string;
+  readonly seq: number;
+  readonly mode: "snapshot" | "tail";
+  readonly people: readonly Person[];
+  readonly limits: Limits;
+  readonly engine: EngineStatus;
+}
+
+export interface Snapshot {
+  readonly t: "snapshot";
+  readonly records: readonly RoomRecord[];
+}
+
+export interface JoinReady {
+  readonly t: "ready";
+  readonly seq: number;
+}
+
+/** An op that the room took as number `seq`. */
+export interface Applied {
+  readonly t: "applied";
+  readonly seq: number;
+  readonly id: string;
+  readonly by: string;
+  readonly changes: readonly Change[];
+}
+
+/** `seq` is 0 where the op changed nothing. */
+export interface Ack {
+  readonly t: "ack";
+  readonly id: string;
+  readonly seq: number;
+}
+
+export interface Refused {
+  readonly t: "refused";
+  readonly id: string;
+  readonly code: string;
+  readonly reason: string;
+}
+
+/** How many ops of one's own can be undone and redone. */
+export interface History {
+  readonly t: "history";
+  readonly undo: number;
+  readonly redo: number;
+}
+
+export interface Joined {
+  readonly t: "joined";
+  readonly person: Person;
+}
+
+export interface Left {
+  readonly t: "left";
+  readonly session: string;
+}
+
+export interface PeerPresence {
+  readonly t: "peer_presence";
+  readonly session: string;
+  readonly cursor: readonly [number, number] | null;
+  readonly tool: string;
+}
+
+export interface PeerInk {
+  readonly t: "peer_ink";
+  readonly session: string;
+  readonly stroke: RecordId;
+  readonly first: number;
+  readonly points: Uint8Array;
+  readonly style: InkStyle | null;
+  readonly end: boolean;
+}
+
+/** The picture of a frame as it emerges. `box` is where on the canvas it lies (x, y, w, h). */
+export interface PreviewMessage {
+  readonly t: "preview";
+  readonly frame: RecordId;
+  readonly job: RecordId;
+  readonly index: number;
+  readonly step: number;
+  readonly steps: number;
+  readonly box: readonly [number, number, number, number];
+  readonly jpeg: Uint8Array;
+}
+
+export interface Pong {
+  readonly t: "pong";
+  readonly n: number;
+}
+
+export type ServerMessage =
+  | Welcome
+  | Snapshot
+  | JoinReady
+  | Applied
+  | Ack
+  | Refused
+  | History
+  | Joined
+  | Left
+  | PeerPresence
+  | PeerInk
+  | PreviewMessage
+  | EngineStatus
+  | Pong;
+
+/** Close codes of the room's WebSocket that ask for something else than "try again later". */
+export const CLOSE = {
+  badMessage: 4400,
+  noSuchRoom: 4404,
+  tooSlow: 4408,
+  protocolVersion: 4409,
+  tooLarge: 4413,
+  tooMany: 4429,
+  cannotSave: 4503,
+} as const;

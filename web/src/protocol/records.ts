@@ -1,0 +1,170 @@
+/**
+ * What a canvas is made of: the records of a room, and the changes that an op makes to them.
+ *
+ * Mirrors `server/core/records.py`, names and all. Positions and sizes are in canvas units (one
+ * CSS pixel at zoom 1). Stacking order is `(z, id)`; `z` is a fractional-index string.
+ */
+
+export type RecordId = string;
+export type FrameId = RecordId;
+/** SHA-256 of the bytes, lower-case hex. */
+export type BlobId = string;
+/** `#rrggbb`, lower case. */
+export type Color = string;
+export type Sampler = "euler" | "euler_a" | "ddim" | "dpmpp_2m" | "lcm";
+export const SAMPLERS: readonly Sampler[] = ["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"];
+
+interface Base {
+  readonly id: RecordId;
+  /** Who made it: stamped by the server; send "". */
+  readonly by: string;
+}
+
+export interface Layer extends Base {
+  readonly type: "layer";
+  readonly z: string;
+  readonly name: string;
+  readonly visible: boolean;
+  readonly opacity: number;
+}
+
+/** One pass of the pen; `erase` removes what lies below it in its own layer. */
+export interface Stroke extends Base {
+  readonly type: "stroke";
+  readonly z: string;
+  /** Packed geometry: see `strokes.ts`. */
+  readonly points: Uint8Array;
+  readonly size: number;
+  readonly color: Color;
+  readonly opacity: number;
+  readonly erase: boolean;
+  /** True where `points` carry a real pen's pressure; false: pressure is simulated from speed. */
+  readonly pen: boolean;
+  readonly layer: RecordId | null;
+  /** How far the stroke was moved since it was drawn. */
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface ImageRecord extends Base {
+  readonly type: "image";
+  readonly z: string;
+  readonly blob: BlobId;
+  readonly x: number;
+  readonly y: number;
+  readonly w: number;
+  readonly h: number;
+  readonly opacity: number;
+  readonly layer: RecordId | null;
+}
+
+/** A part of the canvas that asks for a picture. */
+export interface Frame extends Base {
+  readonly type: "frame";
+  readonly z: string;
+  readonly x: number;
+  readonly y: number;
+  readonly w: number;
+  readonly h: number;
+  /** Changed by `RoomClient.setText` only. */
+  readonly prompt: string;
+  readonly negative: string;
+  readonly steps: number;
+  readonly guidance: number;
+  /** null: a new one each time. */
+  readonly seed: number | null;
+  readonly sampler: Sampler;
+  /** How far from what lies under the frame; 1 starts from pure noise. */
+  readonly strength: number;
+  readonly count: number;
+  readonly live: boolean;
+}
+
+/** One pass of the mask brush: paint the frame anew here; `erase` takes that back. */
+export interface MaskStroke extends Base {
+  readonly type: "mask";
+  readonly z: string;
+  readonly frame: RecordId;
+  readonly points: Uint8Array;
+  readonly size: number;
+  readonly erase: boolean;
+  readonly pen: boolean;
+  readonly x: number;
+  readonly y: number;
+}
+
+export type JobState = "queued" | "running" | "done" | "cancelled" | "failed";
+
+/** Server-owned: somebody's request for `count` pictures of a frame. */
+export interface JobRecord extends Base {
+  readonly type: "job";
+  readonly frame: RecordId;
+  readonly state: JobState;
+  readonly count: number;
+  readonly done: number;
+  readonly live: boolean;
+  readonly attempt: number;
+  readonly seed: number;
+  readonly prompt: string;
+  /** For people: why it failed or was cancelled. */
+  readonly reason: string;
+}
+
+/** Server-owned: a finished picture, to be accepted onto the canvas or discarded. */
+export interface Candidate extends Base {
+  readonly type: "candidate";
+  readonly frame: RecordId;
+  readonly job: RecordId;
+  readonly index: number;
+  readonly blob: BlobId;
+  readonly seed: number;
+  /** Where the frame was when the picture was asked for. */
+  readonly x: number;
+  readonly y: number;
+  readonly w: number;
+  readonly h: number;
+  readonly prompt: string;
+  readonly live: boolean;
+  /** The picture has an alpha channel: transparent where nothing was to change. */
+  readonly masked: boolean;
+  readonly state: "open" | "accepted" | "discarded";
+}
+
+export type RoomRecord = Layer | Stroke | ImageRecord | Frame | MaskStroke | JobRecord | Candidate;
+export type RecordType = RoomRecord["type"];
+export type TextField = "prompt" | "negative";
+
+/** Add a record. Its id must be new to the room. */
+export interface Put {
+  readonly c: "put";
+  readonly record: RoomRecord;
+}
+
+/** Set some fields of a record; last writer wins, field by field. */
+export interface Patch {
+  readonly c: "patch";
+  readonly id: RecordId;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface Delete {
+  readonly c: "delete";
+  readonly id: RecordId;
+}
+
+/**
+ * A walk over the old text in code points: n > 0 keeps n, n < 0 deletes -n, a string is
+ * inserted; what is left at the end is kept.
+ */
+export type Delta = readonly (number | string)[];
+
+/** Insert and delete in a text field, made on the room as of `base`. */
+export interface Edit {
+  readonly c: "edit";
+  readonly id: RecordId;
+  readonly field: string;
+  readonly base: number;
+  readonly delta: Delta;
+}
+
+export type Change = Put | Patch | Delete | Edit;

@@ -1,0 +1,222 @@
+/**
+ * What the fields of records may hold, as `server/core/records.py` has it.
+ *
+ * One table serves what comes in, what goes out and what was kept over a reload: an op that the
+ * server would have to refuse, or that would close the connection, is found before it is sent.
+ */
+
+import type { Change, RecordType, RoomRecord } from "./records";
+import { SAMPLERS } from "./records";
+import { isGeometry, MAX_COORDINATE, MAX_POINTS } from "./strokes";
+
+/** Null where the value is fine, else what was expected. */
+export type Check = (value: unknown) => string | null;
+type Shape = Readonly<Record<string, Check>>;
+
+export const MAX_PROMPT = 4_000;
+export const MAX_CHANGES = 2_000;
+export const MAX_DELTA = 1_000;
+const MAX_EXTENT = 16_384;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** `text` as UTF-8 can carry it, of at most `most` code points. */
+export function clean(text: string, most: number): string {
+  return Array.from(text.slice(0, 2 * most), (point) =>
+    LONE_SURROGATE.test(point) ? "\ufffd" : point,
+  )
+    .slice(0, most)
+    .join("");
+}
+
+function isShort(text: string, most: number): boolean {
+  return text.length <= most || (text.length <= 2 * most && Array.from(text).length <= most);
+}
+
+const either =
+  (...values: readonly unknown[]): Check =>
+  (value) =>
+    values.includes(value) ? null : `one of ${values.join(", ")}`;
+const flag: Check = (value) => (typeof value === "boolean" ? null : "true or false");
+export const between =
+  (low: number, high: number): Check =>
+  (value) =>
+    typeof value === "number" && value >= low && value <= high
+      ? null
+      : `a number of ${low} to ${high}`;
+export const whole =
+  (low: number, high: number): Check =>
+  (value) =>
+    Number.isInteger(value) && (value as number) >= low && (value as number) <= high
+      ? null
+      : `a whole number of ${low} to ${high}`;
+export const text =
+  (most: number): Check =>
+  (value) =>
+    typeof value === "string" && isShort(value, most) && !LONE_SURROGATE.test(value)
+      ? null
+      : `a text of at most ${most} characters`;
+const matching =
+  (pattern: RegExp, what: string): Check =>
+  (value) =>
+    typeof value === "string" && pattern.test(value) ? null : what;
+export const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === null ? null : check(value);
+export const bytes =
+  (least: number, most: number): Check =>
+  (value) =>
+    value instanceof Uint8Array && value.length >= least && value.length <= most
+      ? null
+      : `${least} to ${most} bytes`;
+
+export const recordId = matching(/^[A-Za-z0-9_-]{1,40}$/, "an id");
+export const opId = matching(/^[A-Za-z0-9_-]{8,40}$/, "an id of 8 to 40 characters");
+export const color = matching(/^#[0-9a-f]{6}$/, "a colour like #1e1e1e");
+export const coordinate = between(-MAX_COORDINATE, MAX_COORDINATE);
+export const fraction = between(0, 1);
+export const brushSize = between(0.5, 1_024);
+const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
+const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
+const name = text(80);
+const anyText = text(Number.MAX_SAFE_INTEGER);
+const anyCount = whole(0, Number.MAX_SAFE_INTEGER);
+const extent: Check = (value) =>
+  typeof value === "number" && value > 0 && value <= MAX_EXTENT ? null : `up to ${MAX_EXTENT}`;
+const side = between(32, 4_096);
+const points: Check = (value) => {
+  const wrong = bytes(13, 8 + 5 * MAX_POINTS)(value);
+  return wrong ?? (isGeometry(value as Uint8Array) ? null : "the geometry of a stroke");
+};
+
+const box: Shape = { x: coordinate, y: coordinate, w: extent, h: extent };
+const brushed: Shape = {
+  z,
+  points,
+  size: brushSize,
+  erase: flag,
+  pen: flag,
+  x: coordinate,
+  y: coordinate,
+};
+
+export const FIELDS: Readonly<Record<RecordType, Shape>> = {
+  layer: { z, name, visible: flag, opacity: fraction },
+  stroke: { ...brushed, color, opacity: fraction, layer: optional(recordId) },
+  image: { ...box, z, blob, opacity: fraction, layer: optional(recordId) },
+  frame: {
+    z,
+    x: coordinate,
+    y: coordinate,
+    w: side,
+    h: side,
+    prompt: text(MAX_PROMPT),
+    negative: text(MAX_PROMPT),
+    steps: whole(1, 100),
+    guidance: between(0, 20),
+    seed: optional(whole(0, 2 ** 32 - 1)),
+    sampler: either(...SAMPLERS),
+    strength: fraction,
+    count: whole(1, 8),
+    live: flag,
+  },
+  mask: { ...brushed, frame: recordId },
+  job: {
+    frame: recordId,
+    state: either("queued", "running", "done", "cancelled", "failed"),
+    count: anyCount,
+    done: anyCount,
+    live: flag,
+    attempt: anyCount,
+    seed: anyCount,
+    prompt: anyText,
+    reason: anyText,
+  },
+  candidate: {
+    ...box,
+    frame: recordId,
+    job: recordId,
+    index: anyCount,
+    blob,
+    seed: anyCount,
+    prompt: anyText,
+    live: flag,
+    masked: flag,
+    state: either("open", "accepted", "discarded"),
+  },
+};
+
+const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate"]);
+const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
+  frame: ["prompt", "negative"],
+};
+
+export function isTextField(type: RecordType, field: string): boolean {
+  return TEXT_FIELDS[type]?.includes(field) ?? false;
+}
+
+/** Null where `record` is a whole, valid record; else a sentence that says what is wrong. */
+export function recordFault(record: unknown): string | null {
+  if (!isMap(record)) return "expected a record";
+  const shape = shapeOf(record["type"]);
+  if (shape === undefined) return `unknown type of record: ${String(record["type"])}`;
+  const wrongId = recordId(record["id"]) ?? (typeof record["by"] === "string" ? null : "an author");
+  if (wrongId !== null) return `expected ${wrongId} in a ${String(record["type"])}`;
+  for (const field in shape) {
+    const wrong = fieldFault(shape, field, record[field]);
+    if (wrong !== null) return `${String(record["type"])}: ${wrong}`;
+  }
+  return null;
+}
+
+/** Null where a client may send `change`; `record` is what it is made on, where that is there. */
+export function submitFault(change: Change, record: RoomRecord | undefined): string | null {
+  if (change.c === "put") {
+    if (!isMap(change.record)) return "expected a record";
+    if (SERVER_OWNED.has(change.record.type)) return "jobs and candidates are made by the server";
+    return recordFault(change.record);
+  }
+  const wrongId = recordId(change.id);
+  if (wrongId !== null) return `expected ${wrongId}`;
+  if (change.c === "edit") return "texts are changed by setText";
+  if (record === undefined) return null;
+  if (SERVER_OWNED.has(record.type)) return "jobs and candidates are changed by the server";
+  return change.c === "patch" ? patchFault(change.fields, record.type) : null;
+}
+
+function patchFault(fields: Readonly<Record<string, unknown>>, type: RecordType): string | null {
+  for (const field of Object.keys(fields)) {
+    if (isTextField(type, field)) return `${field}: texts are changed by setText`;
+    const wrong = fieldFault(FIELDS[type], field, fields[field]);
+    if (wrong !== null) return `${type}: ${wrong}`;
+  }
+  return null;
+}
+
+function fieldFault(shape: Shape, field: string, value: unknown): string | null {
+  const check = Object.hasOwn(shape, field) ? shape[field] : undefined;
+  if (check === undefined) return `there is no field ${field}`;
+  const expected = check(value);
+  return expected === null ? null : `${field}: expected ${expected}, got ${shown(value)}`;
+}
+
+function shapeOf(type: unknown): Shape | undefined {
+  return typeof type === "string" && Object.hasOwn(FIELDS, type)
+    ? FIELDS[type as RecordType]
+    : undefined;
+}
+
+export function isMap(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array)
+  );
+}
+
+export function shown(value: unknown): string {
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "a map";
+  return String(value).slice(0, 60);
+}

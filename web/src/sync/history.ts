@@ -1,0 +1,26 @@
+/** How much can be undone and redone, once all that is pending is done. */
+
+import type { Work } from "./work";
+
+export interface Depths {
+  readonly undo: number;
+  readonly redo: number;
+}
+
+/** The server's count, and what each pending work will make of it. Typing is no step. */
+export function depthsAfter(history: Depths, pending: Iterable<Work>): Depths {
+  let { undo, redo } = history;
+  for (const { t } of pending) {
+    if (t === "op" || t === "accept" || t === "discard") {
+      undo++;
+      redo = 0;
+    } else if (t === "undo") {
+      undo--;
+      redo++;
+    } else if (t === "redo") {
+      undo++;
+      redo--;
+    }
+  }
+  return { undo, redo };
+}

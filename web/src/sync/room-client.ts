@@ -1,0 +1,103 @@
+/** What the canvas and the panels may know of a room: records, people, previews, commands. */
+
+import type {
+  Change,
+  EngineStatus,
+  FrameId,
+  InkStyle,
+  Limits,
+  ModelInfo,
+  PreviewMessage,
+  RecordId,
+  RoomRecord,
+} from "../protocol/messages";
+
+export interface Peer {
+  session: string;
+  person: string;
+  name: string;
+  color: string;
+  cursor: readonly [number, number] | null;
+  tool: string;
+}
+
+/** A peer's stroke in progress; `points` are canvas coordinates and grow. */
+export interface PeerInkStroke {
+  stroke: RecordId;
+  session: string;
+  style: InkStyle;
+  points: readonly (readonly [x: number, y: number, pressure: number])[];
+}
+
+export type ConnectionState = "connecting" | "online" | "offline" | "refused";
+
+export interface RecordChange {
+  id: RecordId;
+  before: RoomRecord | undefined;
+  after: RoomRecord | undefined;
+}
+
+export interface RoomEvents {
+  /** Records changed (own edits at once, others' as they come); one call per batch. */
+  records: (changes: readonly RecordChange[]) => void;
+  /** Connection, number of unsaved ops, undo/redo counts, engine, limits or own identity changed. */
+  status: () => void;
+  people: () => void;
+  ink: () => void;
+  previews: () => void;
+  /** Something of ours was refused: `reason` is a sentence for people. */
+  refused: (code: string, reason: string) => void;
+}
+
+export interface RoomClient {
+  readonly roomId: string;
+  /** What the person sees: confirmed records with the pending ops applied on top. */
+  readonly records: ReadonlyMap<RecordId, RoomRecord>;
+  readonly peers: ReadonlyMap<string, Peer>;
+  readonly ink: ReadonlyMap<RecordId, PeerInkStroke>;
+  /** Latest preview per `${frame}/${index}`; removed when the job ends. */
+  readonly previews: ReadonlyMap<string, PreviewMessage>;
+  readonly connection: ConnectionState;
+  /** For people, when connection is "offline" or "refused". */
+  readonly connectionReason: string;
+  /** Ops that the server has not acknowledged (acknowledged means: on its disk). */
+  readonly unsaved: number;
+  readonly canUndo: boolean;
+  readonly canRedo: boolean;
+  readonly engine: EngineStatus;
+  readonly model: ModelInfo | null;
+  readonly limits: Limits | null;
+  readonly person: string;
+  readonly name: string;
+  readonly color: string;
+
+  on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void;
+
+  /** Apply at once and send; survives a lost connection and a reload. Returns the op id. */
+  submit(changes: readonly Change[]): string;
+  /** Set a text field to what the person typed; sent as inserts and deletes. */
+  setText(id: RecordId, field: "prompt" | "negative", text: string): void;
+  undo(): void;
+  redo(): void;
+  generate(frame: FrameId): void;
+  cancel(frame: FrameId): void;
+  accept(candidate: RecordId): void;
+  discard(candidate: RecordId): void;
+
+  setCursor(cursor: readonly [number, number] | null, tool: string): void;
+  setProfile(name: string, color: string): void;
+  /** Ink of a stroke in progress: all its points so far (canvas units, pressure 0..1); sends what is new, at most 30 times a second. */
+  sendInk(
+    stroke: RecordId,
+    style: InkStyle,
+    points: readonly (readonly [x: number, y: number, pressure: number])[],
+  ): void;
+  /** The stroke was abandoned. A stroke that ends well is just submitted with the same id. */
+  abandonInk(stroke: RecordId): void;
+
+  /** Upload a picture (PNG, JPEG or WEBP); resolves when it is stored. */
+  upload(file: Blob): Promise<{ blob: string; width: number; height: number }>;
+  blobUrl(blob: string): string;
+  newId(): string;
+  close(): void;
+}

@@ -1,0 +1,499 @@
+/**
+ * A room as this page sees it: takes the server's messages and the person's commands, and says
+ * what to send. Knows no socket, clock or storage: those are behind `SessionPorts`.
+ *
+ * The one who owns the connection calls `opened`, `receive` and `closed`, and sends what
+ * `takeOutgoing` and `takeEphemeral` give whenever a port says that there is something.
+ */
+
+import {
+  type Ack,
+  type Applied,
+  type Change,
+  type ClientMessage,
+  type EngineStatus,
+  type FrameId,
+  type Hello,
+  type History,
+  type InkStyle,
+  type Limits,
+  type ModelInfo,
+  PROTOCOL_VERSION,
+  type PreviewMessage,
+  type RecordId,
+  type Refused,
+  type RoomRecord,
+  type ServerMessage,
+  type TextField,
+  type Welcome,
+} from "../protocol/messages";
+import {
+  clean,
+  color as colorFault,
+  coordinate,
+  MAX_PROMPT,
+  submitFault,
+} from "../protocol/schema";
+import type { Point } from "../protocol/strokes";
+import { Company } from "./company";
+import { Emitter } from "./emitter";
+import { type Depths, depthsAfter } from "./history";
+import { InkSender } from "./ink-sender";
+import { inPieces } from "./pieces";
+import { Previews } from "./previews";
+import { DesyncError, type Keeper, Replica } from "./replica";
+import type { ConnectionState, RecordChange, RoomClient, RoomEvents } from "./room-client";
+import { isLasting, type LastingWork, recordOf, type Work } from "./work";
+
+export interface Profile {
+  readonly name: string;
+  readonly color: string;
+}
+
+/** What the pure part needs of the world. */
+export interface SessionPorts {
+  readonly keeper: Keeper;
+  newId(): string;
+  /** Work waits to be sent. */
+  workWaits(): void;
+  /** A cursor or ink waits to be sent, at the pace of `ephemeral` messages. */
+  ephemeralWaits(): void;
+  upload(file: Blob, limits: Limits | null): ReturnType<RoomClient["upload"]>;
+  blobUrl(blob: string): string;
+  keepProfile(profile: Profile): void;
+  close(): void;
+}
+
+interface Joining {
+  readonly welcome: Welcome;
+  readonly records: RoomRecord[];
+  readonly applied: Applied[];
+}
+
+const WINDOW = 32;
+const STARTING: EngineStatus = { t: "engine", state: "starting", detail: "", model: null };
+
+export class Session implements RoomClient {
+  readonly roomId: string;
+  engine = STARTING;
+  limits: Limits | null = null;
+  name: string;
+  color: string;
+  connection: ConnectionState = "connecting";
+  connectionReason = "";
+  readonly #ports: SessionPorts;
+  readonly #replica: Replica;
+  readonly #company = new Company();
+  readonly #inkSender = new InkSender();
+  readonly #previews = new Previews();
+  readonly #emitter = new Emitter();
+  #joining: Joining | null = null;
+  #history: History = { t: "history", undo: 0, redo: 0 };
+  #presence: { cursor: readonly [number, number] | null; tool: string } = {
+    cursor: null,
+    tool: "",
+  };
+  #hasMoved = false;
+  #hasNewProfile = false;
+  /** The confirmed state can't be trusted: ask for a snapshot. */
+  #isLost = true;
+  #status = "";
+
+  constructor(roomId: string, ports: SessionPorts, profile: Profile) {
+    this.roomId = roomId;
+    this.name = profile.name;
+    this.color = profile.color;
+    this.#ports = ports;
+    this.#replica = new Replica(ports.keeper, ports.newId);
+  }
+
+  get records(): ReadonlyMap<RecordId, RoomRecord> {
+    return this.#replica.view;
+  }
+  get peers() {
+    return this.#company.peers;
+  }
+  get ink() {
+    return this.#company.ink;
+  }
+  get previews(): ReadonlyMap<string, PreviewMessage> {
+    return this.#previews.latest;
+  }
+  get model(): ModelInfo | null {
+    return this.engine.model;
+  }
+  get person(): string {
+    return this.#replica.person;
+  }
+  get unsaved(): number {
+    return this.#replica.outbox.unsaved;
+  }
+  get canUndo(): boolean {
+    return this.#depths().undo > 0;
+  }
+  get canRedo(): boolean {
+    return this.#depths().redo > 0;
+  }
+
+  on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void {
+    return this.#emitter.on(event, listener);
+  }
+
+  // --- commands ---------------------------------------------------------------------------
+
+  submit(changes: readonly Change[]): string {
+    const fault = this.#faultOf(changes);
+    if (fault !== null) {
+      this.#withdrawInk(changes);
+      this.#emitter.emit("refused", "invalid", `This can't be done: ${fault}.`);
+      return this.#ports.newId();
+    }
+    const ids = inPieces(changes, this.limits?.message_bytes).map((piece) => {
+      const id = this.#ports.newId();
+      this.#show(this.#replica.submit(id, piece));
+      return id;
+    });
+    for (const change of changes) if (change.c === "put") this.#inkSender.finish(change.record.id);
+    this.#ports.workWaits();
+    this.#showStatus();
+    return ids[0] ?? this.#ports.newId();
+  }
+
+  setText(id: RecordId, field: TextField, text: string): void {
+    this.#show(this.#replica.setText(id, field, clean(text, MAX_PROMPT)));
+    this.#ports.workWaits();
+    this.#showStatus();
+  }
+
+  undo(): void {
+    if (this.canUndo) this.#push({ t: "undo", id: this.#ports.newId() });
+  }
+
+  redo(): void {
+    if (this.canRedo) this.#push({ t: "redo", id: this.#ports.newId() });
+  }
+
+  generate(frame: FrameId): void {
+    this.#push({ t: "generate", id: this.#ports.newId(), frame });
+  }
+
+  cancel(frame: FrameId): void {
+    this.#push({ t: "cancel", frame });
+  }
+
+  accept(candidate: RecordId): void {
+    const image = this.#ports.newId();
+    this.#push({ t: "accept", id: this.#ports.newId(), candidate, image });
+  }
+
+  discard(candidate: RecordId): void {
+    this.#push({ t: "discard", id: this.#ports.newId(), candidate });
+  }
+
+  setCursor(cursor: readonly [number, number] | null, tool: string): void {
+    const isFine = cursor?.every((value) => coordinate(value) === null) ?? false;
+    this.#presence = { cursor: isFine ? cursor : null, tool: clean(tool, 20) };
+    this.#hasMoved = true;
+    this.#ports.ephemeralWaits();
+  }
+
+  setProfile(name: string, color: string): void {
+    this.name = clean(name, 80);
+    if (colorFault(color) === null) this.color = color;
+    this.#hasNewProfile = true;
+    this.#ports.keepProfile({ name: this.name, color: this.color });
+    this.#ports.ephemeralWaits();
+    this.#showStatus();
+  }
+
+  sendInk(stroke: RecordId, style: InkStyle, points: readonly Point[]): void {
+    this.#inkSender.draw(stroke, style, points);
+    this.#ports.ephemeralWaits();
+  }
+
+  abandonInk(stroke: RecordId): void {
+    this.#inkSender.abandon(stroke);
+    this.#ports.ephemeralWaits();
+  }
+
+  upload(file: Blob): ReturnType<RoomClient["upload"]> {
+    return this.#ports.upload(file, this.limits);
+  }
+
+  blobUrl(blob: string): string {
+    return this.#ports.blobUrl(blob);
+  }
+
+  newId(): string {
+    return this.#ports.newId();
+  }
+
+  close(): void {
+    this.#ports.close();
+  }
+
+  // --- the connection ---------------------------------------------------------------------
+
+  /** The message to begin a connection with. */
+  opened(key: Uint8Array): Hello {
+    this.#joining = null;
+    const { epoch, seq } = this.#replica;
+    const resume = this.#isLost ? null : { epoch, seq };
+    return {
+      t: "hello",
+      protocol: PROTOCOL_VERSION,
+      key,
+      name: this.name,
+      color: this.color,
+      resume,
+    };
+  }
+
+  /** The connection is gone, and will be tried again unless it was `refused`. */
+  closed(state: "connecting" | "offline" | "refused", reason: string): void {
+    this.#joining = null;
+    this.#replica.disconnected();
+    this.connection = state;
+    this.connectionReason = reason;
+    this.#company.meet([], "");
+    this.#emitter.emit("people");
+    this.#emitter.emit("ink");
+    this.#showStatus();
+  }
+
+  /** Something went wrong with what is here: the next connection starts from a snapshot. */
+  distrust(): void {
+    this.#isLost = true;
+  }
+
+  /** Edits that an earlier page left behind. */
+  adopt(works: readonly LastingWork[]): void {
+    this.#show(this.#replica.adopt(works));
+    this.#ports.workWaits();
+    this.#showStatus();
+  }
+
+  /** From here on one op at a time: one of those on their way broke the last connection. */
+  suspect(): void {
+    this.#replica.outbox.window = 1;
+  }
+
+  get isSuspicious(): boolean {
+    return this.#replica.outbox.window === 1;
+  }
+
+  /** Whether there is work that may be sent now. */
+  get hasOutgoing(): boolean {
+    return this.connection === "online" && this.#replica.outbox.next !== undefined;
+  }
+
+  /** Whether this is an edit of the room that waits for its answer. */
+  isPending(id: string): boolean {
+    const entry = this.#replica.outbox.find(id);
+    return entry !== undefined && isLasting(entry.work);
+  }
+
+  /** The only work that was on its way, where there was just one. */
+  get suspectedId(): string | undefined {
+    const [first, ...more] = this.#replica.outbox.inFlight;
+    if (first === undefined || more.length > 0 || first.work.t === "cancel") return undefined;
+    return first.work.id;
+  }
+
+  /** Take back what the server can't take. */
+  giveUp(id: string, code: string, reason: string): void {
+    this.#refused({ t: "refused", id, code, reason });
+    this.#showStatus();
+  }
+
+  /** Work to be sent now, in order; undefined where nothing is due or nobody is connected. */
+  takeOutgoing(): ClientMessage | undefined {
+    if (this.connection !== "online") return undefined;
+    const message = this.#replica.takeNext();
+    this.#showStatus();
+    return message;
+  }
+
+  /** What is worth sending only now. */
+  takeEphemeral(): ClientMessage[] {
+    if (this.connection !== "online") return [];
+    const messages: ClientMessage[] = this.#inkSender.take();
+    if (this.#hasMoved) messages.push({ t: "presence", ...this.#presence });
+    if (this.#hasNewProfile) messages.push({ t: "profile", name: this.name, color: this.color });
+    this.#hasMoved = false;
+    this.#hasNewProfile = false;
+    return messages;
+  }
+
+  /** Throws DesyncError or DeltaError where the message doesn't follow from what is here. */
+  receive(message: ServerMessage): void {
+    switch (message.t) {
+      case "welcome":
+        this.#welcomed(message);
+        break;
+      case "snapshot":
+        for (const record of message.records) this.#joining?.records.push(record);
+        break;
+      case "ready":
+        this.#ready(message.seq);
+        break;
+      case "applied":
+        this.#applied(message);
+        break;
+      case "ack":
+        this.#acknowledged(message);
+        break;
+      case "refused":
+        this.#refused(message);
+        break;
+      case "history":
+        this.#history = message;
+        break;
+      case "engine":
+        this.engine = message;
+        break;
+      case "preview":
+        if (this.#previews.show(message, this.records.get(message.job))) {
+          this.#emitter.emit("previews");
+        }
+        break;
+      case "joined":
+      case "left":
+      case "peer_presence":
+      case "peer_ink":
+        this.#accompanied(message);
+        break;
+      case "pong":
+        break;
+    }
+    this.#showStatus();
+  }
+
+  #welcomed(welcome: Welcome): void {
+    this.#joining = { welcome, records: [], applied: [] };
+    this.#replica.person = welcome.person;
+    this.limits = welcome.limits;
+    this.engine = welcome.engine;
+    this.#previews.latest.clear();
+    this.#company.meet(welcome.people, welcome.session);
+    this.#emitter.emit("people");
+    this.#emitter.emit("ink");
+    this.#emitter.emit("previews");
+  }
+
+  #ready(seq: number): void {
+    const joining = this.#joining;
+    if (joining === null) return;
+    this.#joining = null;
+    const { welcome, records, applied } = joining;
+    if (welcome.mode === "snapshot") {
+      this.#show(this.#replica.reset(welcome.epoch, welcome.seq, records));
+    } else if (welcome.epoch !== this.#replica.epoch) {
+      throw new DesyncError(`expected the epoch ${this.#replica.epoch}, got ${welcome.epoch}`);
+    }
+    for (const message of applied) this.#applied(message);
+    this.#replica.caughtUp(seq);
+    this.#isLost = false;
+    this.#inkSender.restart();
+    this.#hasMoved = true;
+    this.connection = "online";
+    this.connectionReason = "";
+    this.#ports.workWaits();
+    this.#ports.ephemeralWaits();
+  }
+
+  #applied(message: Applied): void {
+    // A snapshot is taken in as one, when all of it is there.
+    if (this.#joining?.welcome.mode === "snapshot") this.#joining.applied.push(message);
+    else this.#show(this.#replica.applied(message));
+    this.#ports.workWaits();
+  }
+
+  #acknowledged({ id, seq }: Ack): void {
+    this.#show(this.#replica.ack(id, seq));
+    if (this.#replica.outbox.entries.length === 0) this.#replica.outbox.window = WINDOW;
+    this.#ports.workWaits();
+  }
+
+  #refused({ id, code, reason }: Refused): void {
+    const { work, changes } = this.#replica.refused(id, code);
+    if (work?.t === "op") this.#withdrawInk(work.changes);
+    this.#show(changes);
+    this.#ports.workWaits();
+    if (work !== undefined) this.#emitter.emit("refused", code, reason);
+  }
+
+  #accompanied(
+    message: Extract<ServerMessage, { t: "joined" | "left" | "peer_presence" | "peer_ink" }>,
+  ): void {
+    switch (message.t) {
+      case "joined":
+        this.#company.join(message.person);
+        break;
+      case "left":
+        this.#company.leave(message.session);
+        this.#emitter.emit("ink");
+        break;
+      case "peer_presence":
+        this.#company.move(message);
+        break;
+      case "peer_ink":
+        if (!this.records.has(message.stroke)) this.#company.draw(message);
+        this.#emitter.emit("ink");
+        return;
+    }
+    this.#emitter.emit("people");
+  }
+
+  // --- telling ----------------------------------------------------------------------------
+
+  /** Ink goes in the same turn in which its record comes, so that nothing flickers. */
+  #show(changes: readonly RecordChange[]): void {
+    if (changes.length === 0) return;
+    let hasLanded = false;
+    for (const { id, after } of changes) {
+      if (after !== undefined) hasLanded = this.#company.land(id) || hasLanded;
+    }
+    const hasEnded = this.#previews.follow(changes);
+    this.#emitter.emit("records", changes);
+    if (hasLanded) this.#emitter.emit("ink");
+    if (hasEnded) this.#emitter.emit("previews");
+  }
+
+  #showStatus(): void {
+    const { undo, redo } = this.#depths();
+    const status = JSON.stringify([
+      [this.connection, this.connectionReason, this.unsaved, undo > 0, redo > 0],
+      [this.engine, this.limits, this.person, this.name, this.color],
+    ]);
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#emitter.emit("status");
+  }
+
+  #depths(): Depths {
+    const pending = this.#replica.outbox.entries.map(({ work }) => work);
+    return depthsAfter(this.#history, pending);
+  }
+
+  #push(work: Work): void {
+    this.#replica.push(work);
+    this.#ports.workWaits();
+    this.#showStatus();
+  }
+
+  #faultOf(changes: readonly Change[]): string | null {
+    if (changes.length === 0) return "there is nothing to change";
+    for (const change of changes) {
+      const fault = submitFault(change, this.records.get(recordOf(change)));
+      if (fault !== null) return fault;
+    }
+    return null;
+  }
+
+  #withdrawInk(changes: readonly Change[]): void {
+    for (const change of changes) {
+      if (change.c === "put" && "points" in change.record) this.abandonInk(change.record.id);
+    }
+  }
+}

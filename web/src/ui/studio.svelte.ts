@@ -1,0 +1,397 @@
+/**
+ * One open room at one screen: room, desk, view and tools wired together, as Svelte sees them.
+ *
+ * Its getters subscribe: a component that reads one is drawn again when that changes.
+ */
+
+import { createSubscriber } from "svelte/reactivity";
+import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from "../canvas/camera";
+import { type Box, boxCenter, type Point } from "../canvas/geometry";
+import { recordsIn } from "../canvas/hit";
+import { View } from "../canvas/view";
+import type { Candidate, Frame, JobRecord, RecordId } from "../protocol/messages";
+import type { RoomClient } from "../sync/room-client";
+import { InkTool } from "../tools/brush";
+import { Desk, type ToolName } from "../tools/desk";
+import { FrameTool, placeFrame, selectedFrame, usualSize } from "../tools/frames";
+import { PanTool } from "../tools/pan";
+import { placePictures } from "../tools/placing";
+import { Pointers } from "../tools/pointers";
+import { deleteSelection, SelectTool } from "../tools/select";
+import type { Bench, Tool } from "../tools/tool";
+import { listenToKeys } from "./keyboard";
+import { speech } from "./language.svelte";
+
+/** What is seen of an empty canvas. */
+const START: Box = { x: -512, y: -384, w: 1024, h: 768 };
+const TOAST_MS = 7_000;
+const MAX_TOASTS = 4;
+const NARROW_PX = 720;
+const PANEL_PX = 344;
+
+export interface Toast {
+  readonly id: number;
+  readonly text: string;
+}
+
+export interface Progress {
+  readonly step: number;
+  readonly steps: number;
+}
+
+export class Studio {
+  readonly room: RoomClient;
+  readonly desk = new Desk();
+  readonly view: View;
+  readonly tools: Readonly<Record<ToolName, Tool>>;
+  readonly #pointers: Pointers;
+  readonly #stops: (() => void)[] = [];
+  #toasts = $state.raw<readonly Toast[]>([]);
+  #lastToast = 0;
+  /** The frame whose prompt should get the focus. */
+  promptFor = $state.raw<RecordId | null>(null);
+
+  readonly #onStatus: () => void;
+  readonly #onPeople: () => void;
+  readonly #onRecords: () => void;
+  readonly #onHeld: () => void;
+  readonly #onDraw: () => void;
+
+  constructor(room: RoomClient, container: HTMLElement) {
+    this.room = room;
+    this.view = new View(room, this.desk, container);
+    const bench: Bench = {
+      room,
+      desk: this.desk,
+      view: this.view,
+      tell: (message) => this.say(speech.words[message]),
+      framed: (frame) => {
+        this.promptFor = frame;
+      },
+    };
+    this.tools = {
+      select: new SelectTool(bench),
+      pan: new PanTool(bench),
+      brush: new InkTool(bench, "brush"),
+      eraser: new InkTool(bench, "eraser"),
+      mask: new InkTool(bench, "mask"),
+      frame: new FrameTool(bench),
+    };
+    this.#pointers = new Pointers(this.view.element, {
+      view: this.view,
+      tool: () => this.tools[this.desk.tool],
+      setCursor: (at) => room.setCursor(at ? [at.x, at.y] : null, this.desk.tool),
+    });
+    this.#onStatus = createSubscriber((update) => room.on("status", update));
+    this.#onPeople = createSubscriber((update) => room.on("people", update));
+    this.#onRecords = createSubscriber((update) => room.on("records", update));
+    this.#onHeld = createSubscriber((update) => this.desk.onHeld(update));
+    this.#onDraw = createSubscriber((update) => this.view.onDraw(update));
+    this.#listen();
+    this.#startInTheMiddle();
+    this.#introduce();
+  }
+
+  // --- what components read -----------------------------------------------------------------
+
+  get connection() {
+    this.#onStatus();
+    const { connection, connectionReason, unsaved } = this.room;
+    return { state: connection, reason: connectionReason, unsaved };
+  }
+
+  get canUndo(): boolean {
+    this.#onStatus();
+    return this.room.canUndo;
+  }
+
+  get canRedo(): boolean {
+    this.#onStatus();
+    return this.room.canRedo;
+  }
+
+  get engine() {
+    this.#onStatus();
+    return this.room.engine;
+  }
+
+  get model() {
+    this.#onStatus();
+    return this.room.model;
+  }
+
+  get me() {
+    this.#onStatus();
+    this.#onPeople();
+    const { name, color } = this.room;
+    return { name, color };
+  }
+
+  get peers() {
+    this.#onPeople();
+    return [...this.room.peers.values()];
+  }
+
+  get isEmpty(): boolean {
+    this.#onRecords();
+    for (const { type } of this.room.records.values()) if (type !== "layer") return false;
+    return true;
+  }
+
+  /** Desk, for reading what is held. */
+  get held(): Desk {
+    this.#onHeld();
+    return this.desk;
+  }
+
+  /** The only selected frame. */
+  get frame(): Frame | undefined {
+    this.#onHeld();
+    this.#onRecords();
+    return selectedFrame({ desk: this.desk, view: this.view });
+  }
+
+  /** Frames that have pictures to choose from or in the making. */
+  get framesWithPictures(): Frame[] {
+    this.#onRecords();
+    const { gallery } = this.view;
+    return gallery.frames.filter(
+      ({ id }) => gallery.openCandidates(id).length > 0 || gallery.isBusy(id),
+    );
+  }
+
+  candidates(frame: RecordId): Candidate[] {
+    this.#onRecords();
+    return this.view.gallery.openCandidates(frame);
+  }
+
+  chosen(frame: RecordId): Candidate | undefined {
+    this.#onRecords();
+    this.#onDraw();
+    return this.view.gallery.chosen(frame);
+  }
+
+  isHidden(frame: RecordId): boolean {
+    this.#onDraw();
+    return this.view.gallery.isHidden(frame);
+  }
+
+  job(frame: RecordId): JobRecord | undefined {
+    this.#onRecords();
+    return this.view.gallery.jobOf(frame);
+  }
+
+  isBusy(frame: RecordId): boolean {
+    this.#onRecords();
+    return this.view.gallery.isBusy(frame);
+  }
+
+  hasMask(frame: RecordId): boolean {
+    this.#onRecords();
+    return this.view.gallery.masksOf(frame).length > 0;
+  }
+
+  /** How far the picture of this number has come; null before its first preview. */
+  progress(frame: RecordId, index?: number): Progress | null {
+    this.#onDraw();
+    const young = this.view.emerging
+      .of(frame)
+      .find((one) => index === undefined || one.index === index);
+    return young ? { step: young.step, steps: young.steps } : null;
+  }
+
+  get zoom(): number {
+    this.#onDraw();
+    return this.view.camera.zoom;
+  }
+
+  /** Where on the screen a part of the canvas is. */
+  onScreen(box: Box): Box {
+    this.#onDraw();
+    return boxToScreen(this.view.camera, box);
+  }
+
+  get size() {
+    this.#onDraw();
+    return this.view.size;
+  }
+
+  get toasts(): readonly Toast[] {
+    return this.#toasts;
+  }
+
+  // --- what people do -----------------------------------------------------------------------
+
+  say(text: string): void {
+    const toast = { id: ++this.#lastToast, text };
+    const others = this.#toasts.filter((other) => other.text !== text);
+    this.#toasts = [...others, toast].slice(-MAX_TOASTS);
+    setTimeout(() => this.dismiss(toast.id), TOAST_MS);
+  }
+
+  dismiss(id: number): void {
+    this.#toasts = this.#toasts.filter((toast) => toast.id !== id);
+  }
+
+  pick(tool: ToolName): void {
+    this.#pointers.abandon();
+    this.desk.tool = tool;
+    this.#pointers.updateCursor();
+  }
+
+  set isSpaceDown(isDown: boolean) {
+    this.#pointers.isSpaceDown = isDown;
+  }
+
+  /** Give up what is being done; else put the frame tool away; else select nothing. */
+  escape(): void {
+    if (this.#pointers.abandon()) return;
+    if (this.desk.tool === "frame" || this.desk.tool === "mask") this.pick("select");
+    else this.desk.select([]);
+  }
+
+  selectAll(): void {
+    const box = this.view.contentBox();
+    if (!box) return;
+    this.pick("select");
+    this.desk.select(recordsIn(this.view.scene, this.view.gallery.frames, box));
+  }
+
+  /** Show the picture before or after the one that is shown. */
+  step(chosen: Candidate, by: 1 | -1): void {
+    const open = this.view.gallery.openCandidates(chosen.frame);
+    const at = open.findIndex(({ id }) => id === chosen.id);
+    const next = open[(at + by + open.length) % open.length];
+    if (next) this.choose(chosen.frame, next.id);
+  }
+
+  patchFrame(frame: RecordId, fields: Partial<Frame>): void {
+    this.room.submit([{ c: "patch", id: frame, fields }]);
+  }
+
+  clearMask(frame: RecordId): void {
+    const masks = this.view.gallery.masksOf(frame);
+    if (masks.length > 0) this.room.submit(masks.map(({ id }) => ({ c: "delete", id })));
+  }
+
+  choose(frame: RecordId, candidate: RecordId): void {
+    this.view.gallery.choose(frame, candidate);
+    this.view.refresh();
+  }
+
+  peek(frame: RecordId, isHidden: boolean): void {
+    this.view.gallery.setHidden(frame, isHidden);
+    this.view.refresh();
+  }
+
+  accept(candidate: RecordId): void {
+    this.room.accept(candidate);
+  }
+
+  discard(candidate: RecordId): void {
+    this.room.discard(candidate);
+  }
+
+  deleteSelection(): void {
+    deleteSelection({ desk: this.desk, room: this.room, view: this.view });
+  }
+
+  /** A frame in the middle of what is seen, with this prompt; its picture is started at once. */
+  tryPrompt(prompt: string): void {
+    const { w, h } = usualSize("1:1");
+    const { x, y } = this.#middle();
+    const box = { x: x - w / 2, y: y - h / 2, w, h };
+    const id = placeFrame(this.room, this.view, box, { prompt });
+    this.pick("select");
+    this.desk.select([id]);
+    this.room.generate(id);
+    this.view.fit(this.insets, box);
+  }
+
+  async addPictures(files: readonly Blob[], at?: Point): Promise<void> {
+    if (files.length === 0) return;
+    const seen = visibleBox(this.view.camera, this.view.size);
+    const bench = { room: this.room, view: this.view, desk: this.desk };
+    try {
+      await placePictures(bench, files, at ?? this.#middle(), seen);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : "";
+      this.say(`${speech.words.pictureFailed} ${reason}`.trim());
+    }
+  }
+
+  /** The canvas point under a place in the window. */
+  pointAt(clientX: number, clientY: number): Point {
+    const { left, top } = this.view.element.getBoundingClientRect();
+    return toCanvas(this.view.camera, { x: clientX - left, y: clientY - top });
+  }
+
+  zoomBy(factor: number): void {
+    const { width, height } = this.view.size;
+    const { camera } = this.view;
+    this.view.flyTo(zoomedAt(camera, { x: width / 2, y: height / 2 }, camera.zoom * factor));
+  }
+
+  zoomActual(): void {
+    this.zoomBy(1 / this.view.camera.zoom);
+  }
+
+  zoomFit(): void {
+    this.view.fit(this.insets);
+  }
+
+  /** What the panels cover. */
+  get insets(): Insets {
+    const { width } = this.view.size;
+    if (width < NARROW_PX) return { top: 84, right: 20, bottom: 340, left: 20 };
+    return { top: 88, right: this.frame ? PANEL_PX + 24 : 40, bottom: 150, left: 40 };
+  }
+
+  close(): void {
+    for (const stop of this.#stops) stop();
+    this.#pointers.close();
+    this.view.close();
+  }
+
+  #listen(): void {
+    this.#stops.push(
+      listenToKeys(this),
+      this.room.on("refused", (_code, reason) => this.say(reason)),
+      this.room.on("records", () => this.#forgetDeleted()),
+    );
+    this.#pointers.updateCursor();
+  }
+
+  #startInTheMiddle(): void {
+    const { width, height } = this.view.size;
+    this.view.look({ x: -width / 2, y: -height / 2, zoom: 1 });
+    const box = () => this.view.contentBox();
+    const show = () => this.view.look(fitted(box() ?? START, this.view.size, this.insets));
+    if (!this.isEmpty) show();
+    if (this.room.connection === "online") return;
+    // Somebody who joins a canvas that is in use sees what is there, unless they have begun.
+    const stop = this.room.on("status", () => {
+      if (this.room.connection !== "online") return;
+      stop();
+      if (!this.isEmpty && this.desk.ink === null && !this.room.unsaved) show();
+    });
+    this.#stops.push(stop);
+  }
+
+  /** Somebody new gets a name that others can call them by, until they choose their own. */
+  #introduce(): void {
+    const { animals } = speech.words;
+    const name = animals[Math.floor(Math.random() * animals.length)];
+    if (this.room.name === "" && name) this.room.setProfile(name, this.room.color);
+  }
+
+  #middle(): Point {
+    return boxCenter(visibleBox(this.view.camera, this.view.size));
+  }
+
+  #forgetDeleted(): void {
+    const { selection } = this.desk;
+    const kept = [...selection].filter((id) => this.room.records.has(id));
+    if (kept.length < selection.size) this.desk.select(kept);
+  }
+}

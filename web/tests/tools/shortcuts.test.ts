@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { actionOf, type Key } from "../../src/tools/shortcuts";
+
+function key(code: string, more: Partial<Key> = {}): Key {
+  const plain = { ctrlKey: false, metaKey: false, shiftKey: false, altKey: false };
+  return { ...plain, isComposing: false, code, ...more };
+}
+
+test("W28 keys go by their place on the keyboard", () => {
+  expect(actionOf(key("KeyB"))).toEqual({ do: "tool", tool: "brush" });
+  expect(actionOf(key("BracketRight"))).toEqual({ do: "thicker" });
+});
+
+test("undo and redo, with either command key", () => {
+  expect(actionOf(key("KeyZ", { ctrlKey: true }))).toEqual({ do: "undo" });
+  expect(actionOf(key("KeyZ", { metaKey: true, shiftKey: true }))).toEqual({ do: "redo" });
+  expect(actionOf(key("KeyY", { ctrlKey: true }))).toEqual({ do: "redo" });
+});
+
+test("W28 a key that an input method composes with does nothing", () => {
+  expect(actionOf(key("KeyB", { isComposing: true }))).toBeNull();
+});
+
+test("the browser keeps its own keys", () => {
+  for (const code of ["KeyT", "KeyR", "KeyB", "KeyV", "Minus"]) {
+    expect(actionOf(key(code, { ctrlKey: true }))).toBeNull();
+  }
+});

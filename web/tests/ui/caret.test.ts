@@ -1,0 +1,12 @@
+import { expect, test } from "vitest";
+import { movedCaret } from "../../src/ui/caret";
+
+test("W36 the caret stays where it was in the text, whatever others type around it", () => {
+  // The caret stands before "tree".
+  expect(movedCaret("a tree", "a green tree", 2)).toBe(2);
+  expect(movedCaret("a tree", "a green tree", 4)).toBe(10);
+  expect(movedCaret("a green tree", "a tree", 12)).toBe(6);
+  expect(movedCaret("a green tree", "a tree", 5)).toBe(2);
+  expect(movedCaret("tree", "a tree", 0)).toBe(0);
+  expect(movedCaret("", "abc", 0)).toBe(0);
+});
