@@ -1,0 +1,1 @@
+"""Measurements of the whole, by `scripts/bench`. Never part of the tests: machines are noisy."""

@@ -1,0 +1,65 @@
+"""What one person waits for: the server, the model, the first preview, the finished picture.
+
+The real server process with the embedded model, and a client of the wire protocol beside it;
+one request at a time, one 256x256 picture at the frame's default settings.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from server.client import RoomClient
+from server.core.ids import new_id, new_room_id
+from server.core.records import Candidate, Frame, Put
+from tests.support.server_process import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from server.core.messages import Preview
+
+SIDE = 256.0
+
+
+async def measure(num_runs: int) -> dict[str, float]:
+    """Seconds to the ready line and to the loaded model; milliseconds of requests (medians)."""
+    with tempfile.TemporaryDirectory() as data:
+        started = time.monotonic()
+        with ServerProcess(Path(data)) as server:
+            ready_s = time.monotonic() - started
+            async with RoomClient(server.url, new_room_id()) as client:
+                await client.until(lambda c: c.engine is not None and c.engine.state == "ready")
+                model_s = time.monotonic() - started
+                runs = [await _one_picture(client) for _ in range(num_runs)]
+    return {
+        "ready_s": round(ready_s, 2),
+        "model_ready_s": round(model_s, 2),
+        "first_preview_ms": round(statistics.median(first for first, _ in runs)),
+        "picture_ms": round(statistics.median(final for _, final in runs)),
+        "picture_max_ms": round(max(final for _, final in runs)),
+    }
+
+
+async def _one_picture(client: RoomClient) -> tuple[float, float]:
+    """Milliseconds from Generate to the first preview and to the candidate."""
+    frame = new_id()
+    prompt = "a red heart on a white background"
+    await client.submit(Put(Frame(id=frame, z="a0", x=0.0, y=0.0, w=SIDE, h=SIDE, prompt=prompt)))
+    started = time.monotonic()
+    job = await client.generate(frame)
+    await client.until(lambda c: _has_preview(c.previews.values(), job) or _is_done(c, job))
+    first = time.monotonic()
+    await client.until(lambda c: _is_done(c, job))
+    return (first - started) * 1000, (time.monotonic() - started) * 1000
+
+
+def _has_preview(previews: Iterable[Preview], job: str) -> bool:
+    return any(preview.job == job for preview in previews)
+
+
+def _is_done(client: RoomClient, job: str) -> bool:
+    return any(isinstance(r, Candidate) and r.job == job for r in client.records.values())
