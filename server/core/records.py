@@ -144,6 +144,9 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     live: bool = False
     masked: bool = False
     """The picture has an alpha channel: transparent where nothing was to change."""
+    above: str = ""
+    """`z` of the topmost thing drawn when the picture was asked for; "" if there was none.
+    What was drawn since stays on top of it."""
     state: Literal["open", "accepted", "discarded"] = "open"
 
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 READ_ONLY = frozenset({"id", "by", "type"})
-FIRST_Z = "a0"
 MAX_Z_LENGTH = 200
 
 EntryKind = Literal["op", "undo", "redo", "made"]
@@ -204,7 +203,7 @@ class Room:
         if candidate.state == "accepted":
             raise Refusal("not_open", "this picture is on the canvas already")
         image = Image(
-            id=accept.image, z=self._top_z(), blob=candidate.blob,
+            id=accept.image, z=self._z_over(candidate.above), blob=candidate.blob,
             x=candidate.x, y=candidate.y, w=candidate.w, h=candidate.h,
         )  # fmt: skip
         draft = self._draft(by)
@@ -294,17 +293,15 @@ class Room:
             raise Refusal("missing", f"there is no picture {id} (any more)")
         return candidate
 
-    def _top_z(self) -> str:
-        drawn = (r.z for r in self._canvas.records.values() if isinstance(r, Stroke | Image))
-        top = max(drawn, default=None)
-        z = FIRST_Z if top is None else _z_after(top)
+    def _z_over(self, below: str) -> str:
+        """An order key right over all that lies no higher than `below`."""
+        drawn = [r.z for r in self._canvas.records.values() if isinstance(r, Stroke | Image)]
+        top = max((z for z in drawn if z <= below), default=None)
+        next_up = min((z for z in drawn if z > below), default=None)
+        z = str(fractional_indexing.generate_key_between(top, next_up))
         if len(z) > MAX_Z_LENGTH:
-            raise Refusal("bad_record", "the topmost thing lies too high: move it down")
+            raise Refusal("bad_record", "too much lies at this height: move something up or down")
         return z
-
-
-def _z_after(z: str) -> str:
-    return str(fractional_indexing.generate_key_between(z, None))
 
 
 def _check_may_change(change: Change, draft: Draft) -> None:

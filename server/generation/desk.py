@@ -17,7 +17,7 @@ import anyio.to_thread
 from gpu import api
 from server.core.errors import Refusal
 from server.core.ids import RoomId, new_id
-from server.core.records import Candidate, Patch, Record
+from server.core.records import Candidate, Image, Patch, Record, Stroke
 from server.engine import QueueFull
 from server.generation.plan import has_alpha, prepare, seed_of
 
@@ -67,6 +67,8 @@ class Desk:
         """Start on a request, of the canvas as it is now."""
         self._makings.setdefault(making.room.id, []).append(making)
         records = tuple(making.room.records.values())
+        drawn = (record.z for record in records if isinstance(record, Stroke | Image))
+        making.above = max(drawn, default="")
         self._spawn(self._prepare(making, records), self._preparing)
 
     def cancel_frame(

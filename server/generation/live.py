@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEBOUNCE_S = 0.06
 _DRAWN = (Stroke, Image)
-_RENEWED = ("blob", "seed", "x", "y", "w", "h", "prompt", "masked")
+_RENEWED = ("blob", "seed", "x", "y", "w", "h", "prompt", "masked", "above")
 
 
 class Timer(Protocol):

@@ -33,6 +33,8 @@ class Making:
     first_attempt: int = field(init=False)
     done: int = 0
     outcome: Outcome | None = None
+    above: str = ""
+    """`z` of the topmost thing that was there when it was asked for."""
     plan: Plan | None = None
     """None until the region is drawn."""
     submitted: dict[int, JobId] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class Making:
             prompt=frame.prompt,
             live=frame.live,
             masked=masked,
+            above=self.above,
         )
 
     def preview(self, index: int, event: WorkerPreview) -> Preview | None:

@@ -59,7 +59,8 @@ JOB: Json = {
 CANDIDATE: Json = {
     "type": "candidate", "id": "cand-1", "by": "ann", "frame": "frame-1", "job": "job-1",
     "index": 0, "blob": BLOB, "seed": 7, "x": 0.0, "y": -100.0, "w": 256.0, "h": 256.0,
-    "prompt": "a red house", "live": False, "masked": False, "state": "open",
+    "prompt": "a red house", "live": False, "masked": False,
+    "above": "a0", "state": "open",
 }  # fmt: skip
 MODEL: Json = {
     "name": "embedded", "native_px": 256, "multiple_px": 32, "min_px": 64, "max_px": 512,
@@ -477,7 +478,7 @@ def candidates() -> Json:
     accepted = [put(by(top, "bob")), patch("cand-1", state="accepted")]
     accept = {"t": "accept", "candidate": "cand-1", "image": "image-9"}
     return {
-        "name": "a candidate is accepted onto the top, which can be undone",
+        "name": "a candidate is accepted over what it was made from, which can be undone",
         "steps": [
             taken(op("ann", "op-00001", put(STROKE), put(FRAME)), 1),
             made(2, put(JOB), put(CANDIDATE)),

@@ -162,6 +162,19 @@ async def test_g26_the_picture_is_of_the_canvas_as_it_was_when_asked_for() -> No
         assert job.image is None
 
 
+async def test_g37_a_picture_knows_above_what_it_was_made() -> None:
+    async with Studio() as studio:
+        low, high = (canvas.stroke(z, (9, 9), (90, 90), z=z) for z in ("a0", "a1"))
+        studio.room.put(high)
+        studio.room.put(low)
+        (job,) = await asked(studio, canvas.frame(), 1)
+        studio.room.put(canvas.stroke("a2", (9, 90), (90, 9), z="a2"))
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: studio.room.job("job").state == "done")
+        (candidate,) = studio.room.candidates()
+        assert candidate.above == "a1"
+
+
 # --- how it goes on ---------------------------------------------------------------------------
 
 

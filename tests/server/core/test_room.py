@@ -20,6 +20,7 @@ from server.core.records import (
     Delete,
     Edit,
     Frame,
+    Image,
     Job,
     Layer,
     Mask,
@@ -340,3 +341,31 @@ def test_r12_other_limits_of_undo_on_the_next_start_lose_no_record() -> None:
     for entry in entries:
         again.replay(entry)
     assert again.records == room.records
+
+
+def accepted(room: Room, above: str) -> Image:
+    """The image that a candidate becomes which was made over all up to `above`."""
+    made = Candidate(
+        id="cand", frame="f", job="job", index=0, blob="0f" * 32, seed=1,
+        x=0.0, y=0.0, w=64.0, h=64.0, above=above,
+    )  # fmt: skip
+    room.append([Put(made)], ANN, at_ms=0)
+    room.request(Accept(id="accept-01", candidate="cand", image="image"), BOB, at_ms=0)
+    image = room.records["image"]
+    assert isinstance(image, Image)
+    return image
+
+
+def test_r22_an_accepted_picture_lies_over_what_it_was_made_from_and_below_what_came_since() -> (
+    None
+):
+    room = new_room()
+    for id, z in (("under", "a0"), ("since", "a1")):
+        submit(room, ANN, Put(Stroke(id=id, z=z, points=POINTS, size=4.0)))
+    assert "a0" < accepted(room, above="a0").z < "a1"
+
+
+def test_r22_an_accepted_picture_of_an_empty_canvas_lies_below_all_that_came_since() -> None:
+    room = new_room()
+    submit(room, ANN, stroke("since"))
+    assert accepted(room, above="").z < "a0"

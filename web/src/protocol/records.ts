@@ -127,6 +127,8 @@ export interface Candidate extends Base {
   readonly live: boolean;
   /** The picture has an alpha channel: transparent where nothing was to change. */
   readonly masked: boolean;
+  /** `z` of the topmost thing drawn when the picture was asked for; "" if there was none. */
+  readonly above: string;
   readonly state: "open" | "accepted" | "discarded";
 }
 

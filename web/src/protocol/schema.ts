@@ -142,6 +142,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     prompt: anyText,
     live: flag,
     masked: flag,
+    above: anyText,
     state: either("open", "accepted", "discarded"),
   },
 };

@@ -116,6 +116,7 @@ export function candidate(id: string, jobId: string, fields: Partial<Candidate> 
     prompt: "",
     live: false,
     masked: false,
+    above: "",
     state: "open",
     ...fields,
   };
