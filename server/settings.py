@@ -10,7 +10,7 @@ import argparse
 import ast
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -36,6 +36,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the journal and the pictures; made if it isn't there."""
     model: str = "embedded"
     """Model to load: embedded, a Stable Diffusion 1.x folder or .safetensors file, or none."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What the model runs on."""
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """Number format of the model; auto: bf16 on a GPU or a CPU with AMX, else fp32."""
+    attention: Literal["sdpa", "xformers"] = "sdpa"
+    """How attention is computed; xformers needs CUDA and `pip install .[xformers]`."""
+    max_batch: int = 16
+    """Most rows of the model's batch."""
+    threads: int = 0
+    """CPU threads of the model; 0 for as many as pay."""
+    low_vram: bool = False
+    """Keep the text encoder and the autoencoder in main memory between their uses."""
     web_dir: Path = ROOT / "web" / "dist"
     """Folder of the built web client."""
     allowed_origins: str = ""
@@ -58,10 +70,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between two pings of a connection, and to wait for the answer."""
 
     @property
+    def worker_flags(self) -> list[str]:
+        """The command line of the GPU worker, but for the model."""
+        chosen = ("device", "dtype", "attention", "max_batch", "threads")
+        flags = [f"--{name.replace('_', '-')}={getattr(self, name)}" for name in chosen]
+        return [*flags, "--low-vram"] if self.low_vram else flags
+
+    @property
     def origins(self) -> frozenset[str]:
         return frozenset(o.strip() for o in self.allowed_origins.split(",") if o.strip())
 
 
+# It may stand alone.
+SWITCH: dict[str, Any] = {"nargs": "?", "const": "true"}
 ALIASES = {"data_dir": ["--data"]}
 
 
@@ -74,6 +95,7 @@ def from_command_line(arguments: Sequence[str], environment: Mapping[str, str]) 
         parser.add_argument(
             *flags,
             dest=field.name,
+            **(SWITCH if field.default is False else {}),
             metavar=field.name.split("_")[-1].upper(),
             help=f"{help_texts[field.name]} [{field.default}]".replace("%", "%%"),
         )
@@ -106,10 +128,14 @@ def _typed(values: Mapping[str, str]) -> Settings:
             typed[name] = msgspec.convert(value, hints[name], strict=False, dec_hook=_path)
         except msgspec.ValidationError:
             raise SettingsError(
-                f"{name}: expected {hints[name].__name__}, got {value!r}: "
+                f"{name}: expected {_expected(hints[name])}, got {value!r}: "
                 f"change --{name.replace('_', '-')} or {PREFIX}{name.upper()}"
             ) from None
     return Settings(**typed)  # type: ignore[arg-type]
+
+
+def _expected(hint: type) -> str:
+    return " or ".join(get_args(hint)) or hint.__name__
 
 
 def _path(wanted: type, value: object) -> object:

@@ -45,9 +45,12 @@ class Patience:
     """So many deaths in a row before "ready", and the client gives up."""
 
 
-def worker_command(model: str) -> list[str]:
-    """How to start a worker: `model` is "embedded", a diffusers folder or a .safetensors file."""
-    command = [sys.executable, "-m", "gpu.worker"]
+def worker_command(model: str, flags: Sequence[str] = ()) -> list[str]:
+    """How to start a worker: `model` is "embedded", a diffusers folder or a .safetensors file.
+
+    `flags` are further options of `python -m gpu.worker`.
+    """
+    command = [sys.executable, "-m", "gpu.worker", *flags]
     return command if model == EMBEDDED else [*command, "--model", model]
 
 

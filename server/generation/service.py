@@ -40,6 +40,11 @@ class GenerationSettings(Protocol):
         ...
 
     @property
+    def worker_flags(self) -> Sequence[str]:
+        """Further options of the worker's command line."""
+        ...
+
+    @property
     def max_blob_px(self) -> int:
         """Pictures with more pixels aren't decoded."""
         ...
@@ -65,7 +70,7 @@ class Generation:
         self._on_engine: Callable[[Engine], None] = lambda status: None
         self._worker: EnginePort | None = None
         if settings.model != NO_MODEL:
-            connect = connect or _worker_of(settings.model)
+            connect = connect or _worker_of(settings)
             self._worker = connect(self._on_event, self._on_status)
         self._renderer = renderer or Renderer(max_picture_px=settings.max_blob_px)
         self._live = LiveFrames(self._draw_live, defer or _call_later, self._new_seed)
@@ -236,9 +241,11 @@ def _queued(id: str, frame: Frame, seed: int, *, count: int, live: bool) -> Job:
     )
 
 
-def _worker_of(model: str) -> Connect:
+def _worker_of(settings: GenerationSettings) -> Connect:
+    command = worker_command(settings.model, settings.worker_flags)
+
     def connect(on_event: OnEvent, on_status: OnStatus) -> EnginePort:
-        return Worker(worker_command(model), on_event, on_status)
+        return Worker(command, on_event, on_status)
 
     return connect
 

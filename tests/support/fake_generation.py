@@ -34,6 +34,7 @@ MODEL = api.ModelInfo(
 @dataclass(frozen=True)
 class Settings:
     model: str = "pocket"
+    worker_flags: tuple[str, ...] = ()
     max_blob_px: int = 1_000_000
 
 

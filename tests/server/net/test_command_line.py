@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,15 @@ def test_h6_flags_win_over_variables_and_both_over_defaults() -> None:
     assert from_command_line([], {}) == Settings()
     with pytest.raises(SettingsError, match="ATELIER_PORT"):
         from_command_line([], {"ATELIER_PORT": "x"})
+    with pytest.raises(SettingsError, match="expected auto or cpu or cuda, got 'tpu'"):
+        from_command_line(["--device", "tpu"], {})
+
+
+def test_h6_the_worker_gets_and_knows_its_options() -> None:
+    settings = from_command_line(["--device", "cpu", "--low-vram"], {"ATELIER_MAX_BATCH": "4"})
+    assert set(settings.worker_flags) >= {"--device=cpu", "--max-batch=4", "--low-vram"}
+    worker = [sys.executable, "-m", "gpu.worker", *settings.worker_flags, "--help"]
+    assert subprocess.run(worker, capture_output=True, check=False).returncode == 0
 
 
 def test_h6_every_setting_is_documented() -> None:
