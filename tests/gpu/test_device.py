@@ -11,7 +11,7 @@ from gpu.device import DeviceError, choose_device, choose_dtype
 CPU = torch.device("cpu")
 
 
-def test_w6_bf16_on_a_cpu_only_where_it_has_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p6_bf16_on_a_cpu_only_where_it_has_amx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_amx_bf16", lambda: True)
     assert choose_dtype("auto", CPU) == torch.bfloat16
     monkeypatch.setattr(device, "has_amx_bf16", lambda: False)
@@ -19,7 +19,7 @@ def test_w6_bf16_on_a_cpu_only_where_it_has_amx(monkeypatch: pytest.MonkeyPatch)
     assert choose_dtype("bf16", CPU) == torch.bfloat16
 
 
-def test_w6_cuda_that_is_not_there_is_said_with_what_to_do(
+def test_p6_cuda_that_is_not_there_is_said_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

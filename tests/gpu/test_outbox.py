@@ -30,7 +30,7 @@ def preview(job: JobId, step: int) -> Preview:
     return Preview(job=job, step=step, steps=20, box=(0, 0, 1, 1), jpeg=b"")
 
 
-def test_w5_a_slow_reader_gets_the_newest_preview_and_every_end() -> None:
+def test_p5_a_slow_reader_gets_the_newest_preview_and_every_end() -> None:
     stream = SlowReader()
     outbox = Outbox(stream, broken=lambda: None)
     outbox.put(Started(ONE))
@@ -49,7 +49,7 @@ def test_w5_a_slow_reader_gets_the_newest_preview_and_every_end() -> None:
     assert events == [Started(ONE), preview(ONE, 5), Done(job=TWO, png=b"png", seconds=1.0)]
 
 
-def test_w2_a_reader_that_is_gone_is_reported() -> None:
+def test_p2_a_reader_that_is_gone_is_reported() -> None:
     gone = threading.Event()
     read_end, write_end = os.pipe()
     os.close(read_end)

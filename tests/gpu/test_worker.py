@@ -86,7 +86,7 @@ def long_job() -> Job:
     return job(steps=150, sampler="ddim")
 
 
-def test_w1_it_loads_draws_cancels_and_ends_with_its_input(worker: Worker) -> None:
+def test_p1_it_loads_draws_cancels_and_ends_with_its_input(worker: Worker) -> None:
     assert isinstance(worker.next(), Loading)
     ready = worker.until(Ready)
     assert isinstance(ready, Ready)
@@ -117,21 +117,21 @@ def test_w1_it_loads_draws_cancels_and_ends_with_its_input(worker: Worker) -> No
     assert worker.wait() == 0
 
 
-def test_w2_it_ends_when_its_server_dies_while_it_loads(worker: Worker) -> None:
+def test_p2_it_ends_when_its_server_dies_while_it_loads(worker: Worker) -> None:
     assert isinstance(worker.next(), Loading)
     worker.stdin.close()
 
     assert worker.wait() == 0
 
 
-def test_w2_it_ends_on_sigterm(worker: Worker) -> None:
+def test_p2_it_ends_on_sigterm(worker: Worker) -> None:
     worker.until(Ready)
     worker.signal(signal.SIGTERM)
 
     assert worker.wait() == 0
 
 
-def test_w3_nonsense_on_its_input_is_fatal_and_said(worker: Worker) -> None:
+def test_p3_nonsense_on_its_input_is_fatal_and_said(worker: Worker) -> None:
     worker.stdin.write(b"\x00\x00\x00\x03abc")
     worker.stdin.flush()
 
@@ -142,7 +142,7 @@ def test_w3_nonsense_on_its_input_is_fatal_and_said(worker: Worker) -> None:
     assert worker.wait() == 1
 
 
-def test_w4_a_model_that_is_not_there_is_fatal_and_says_what_to_do(tmp_path: Path) -> None:
+def test_p4_a_model_that_is_not_there_is_fatal_and_says_what_to_do(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "nowhere")
 
     fatal = worker.until(Fatal)

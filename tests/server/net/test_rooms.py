@@ -149,7 +149,7 @@ async def test_s8_text_that_two_type_at_once_keeps_all_keystrokes(served: Served
         assert frame.prompt == "a red house by the sea"
 
 
-async def test_g1_a_candidate_is_accepted_and_taken_back(served: Served) -> None:
+async def test_r21_a_candidate_is_accepted_and_taken_back(served: Served) -> None:
     room = new_room_id()
     async with RoomClient(served.url, room) as ann:
         await ann.submit(Put(FRAME))
@@ -167,7 +167,7 @@ async def test_g1_a_candidate_is_accepted_and_taken_back(served: Served) -> None
         assert "cancel frame" in served.generation.told
 
 
-async def test_g1_who_joins_midway_gets_the_latest_preview_and_later_ones(served: Served) -> None:
+async def test_s13_who_joins_midway_gets_the_latest_preview_and_later_ones(served: Served) -> None:
     preview = Preview(
         frame="frame", job="job", index=0, step=1, steps=9, box=(0.0, 0.0, 1.0, 1.0), jpeg=b"1"
     )

@@ -21,7 +21,7 @@ test("to the screen and back is where it was", () => {
   expect(back.y).toBeCloseTo(-8, 9);
 });
 
-test("W25 zooming keeps the canvas point under the pointer", () => {
+test("U6 zooming keeps the canvas point under the pointer", () => {
   const pointer = { x: 311, y: 97 };
   const before = toCanvas(view, pointer);
   const after = toCanvas(zoomedAt(view, pointer, 5.3), pointer);
@@ -29,7 +29,7 @@ test("W25 zooming keeps the canvas point under the pointer", () => {
   expect(after.y).toBeCloseTo(before.y, 9);
 });
 
-test("W25 a pinch keeps both canvas points under the fingers", () => {
+test("U6 a pinch keeps both canvas points under the fingers", () => {
   const before = [
     { x: 100, y: 100 },
     { x: 300, y: 200 },

@@ -27,7 +27,7 @@ function preview(step: number): PreviewMessage {
 
 const rooms = (message: PreviewMessage) => new Map([["f/0", message]]);
 
-test("W33 of the previews that come while one is decoded, only the latest is decoded", async () => {
+test("U14 of the previews that come while one is decoded, only the latest is decoded", async () => {
   const { decode, waiting, closed } = decoder();
   const emerging = new EmergingPictures(decode, () => {});
   for (const step of [1, 2, 3]) emerging.follow(rooms(preview(step)));
@@ -38,7 +38,7 @@ test("W33 of the previews that come while one is decoded, only the latest is dec
   expect(closed).toEqual([1]);
 });
 
-test("W33 a preview's picture stays until the finished one can be drawn", async () => {
+test("U14 a preview's picture stays until the finished one can be drawn", async () => {
   const { decode, waiting, closed } = decoder();
   const emerging = new EmergingPictures(decode, () => {});
   emerging.follow(rooms(preview(7)));

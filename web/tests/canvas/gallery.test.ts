@@ -19,7 +19,7 @@ const line = [
   [20, 20],
 ] as const;
 
-test("W32 the newest open candidate is shown until another is chosen", () => {
+test("U13 the newest open candidate is shown until another is chosen", () => {
   const drawable = new Set(["blob of a", "blob of b", "blob of c"]);
   const { gallery, put } = galleryOf(
     drawable,
@@ -36,7 +36,7 @@ test("W32 the newest open candidate is shown until another is chosen", () => {
   expect(gallery.shown("f")?.id).toBe("b");
 });
 
-test("W32 while a picture is loading, the one before it stays", () => {
+test("U13 while a picture is loading, the one before it stays", () => {
   const drawable = new Set(["blob of a"]);
   const { gallery, put } = galleryOf(drawable, frame("f"), candidate("a", "j"));
   expect(gallery.shown("f")?.id).toBe("a");
@@ -56,7 +56,7 @@ test("nothing is shown of a frame whose pictures are hidden", () => {
   expect(gallery.shown("f")?.id).toBe("a");
 });
 
-test("W32 when a picture is kept, the others make way for it until a new one is asked for", () => {
+test("U13 when a picture is kept, the others make way for it until a new one is asked for", () => {
   const drawable = new Set(["blob of a", "blob of b"]);
   const { gallery, put } = galleryOf(
     drawable,
@@ -71,7 +71,7 @@ test("W32 when a picture is kept, the others make way for it until a new one is 
   expect(gallery.shown("f")?.id).toBe("a");
 });
 
-test("W33 an emerging picture is finished when it can be drawn, or never will be", () => {
+test("U14 an emerging picture is finished when it can be drawn, or never will be", () => {
   const drawable = new Set<string>();
   const { gallery, put } = galleryOf(drawable, frame("f"), job("j", "f"));
   expect(gallery.hasFinished("j", 0, true)).toBe(false);
@@ -84,7 +84,7 @@ test("W33 an emerging picture is finished when it can be drawn, or never will be
   expect(gallery.hasFinished("k", 0, true)).toBe(true);
 });
 
-test("W34 strokes newer than a picture are drawn over it, until a picture knows them", () => {
+test("U15 strokes newer than a picture are drawn over it, until a picture knows them", () => {
   const { gallery, put, map } = galleryOf(new Set(["blob of a"]), stroke("old", line), frame("f"));
   put(stroke("before", line));
   put(job("j", "f"));
@@ -97,7 +97,7 @@ test("W34 strokes newer than a picture are drawn over it, until a picture knows 
   expect(gallery.freshStrokes(box, "k", map)).toEqual([]);
 });
 
-test("W33 a live frame's next picture emerges over the one before, and then takes its place", () => {
+test("U14 a live frame's next picture emerges over the one before, and then takes its place", () => {
   const drawable = new Set(["blob 1"]);
   const live = job("j", "f", { live: true });
   const { gallery, put, map } = galleryOf(drawable, frame("f", { live: true }), live);

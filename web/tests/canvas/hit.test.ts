@@ -66,7 +66,7 @@ test("a handle can be taken from as near on the screen at every zoom", () => {
   expect(handleAt(box, { x: 108, y: 100 }, 4)).toBeNull();
 });
 
-test("W31 an eraser goes along with what it erased, if all of that goes", () => {
+test("U12 an eraser goes along with what it erased, if all of that goes", () => {
   const scene = sceneOf(
     stroke("a", line, { z: "a0" }),
     stroke("b", line, { z: "a1", x: 60 }),

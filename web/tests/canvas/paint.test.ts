@@ -35,7 +35,7 @@ const line = [
   [50, 50],
 ] as const;
 
-test("W21 an eraser takes away only what lies below it in its own layer", () => {
+test("U2 an eraser takes away only what lies below it in its own layer", () => {
   const records = [
     stroke("over", line, { z: "a2", color: "#00ff00" }),
     stroke("eraser", line, { z: "a1", erase: true, color: "#1e1e1e" }),

@@ -30,7 +30,7 @@ const layer = (id: string, z: string): RoomRecord => ({
 });
 const ids = (scene: Scene) => scene.layers.map(({ id, items }) => [id, items.map((i) => i.id)]);
 
-test("W22 layers and what lies in them are painted by (z, id), the base layer lowest", () => {
+test("U3 layers and what lies in them are painted by (z, id), the base layer lowest", () => {
   const { scene } = sceneOf(
     stroke("b", line, { z: "a1" }),
     layer("upper", "a2"),
@@ -47,7 +47,7 @@ test("W22 layers and what lies in them are painted by (z, id), the base layer lo
   ]);
 });
 
-test("W23 a stroke on top damages nothing but its own bounds, and needs only to be appended", () => {
+test("U4 a stroke on top damages nothing but its own bounds, and needs only to be appended", () => {
   const { change } = sceneOf(stroke("a", line, { z: "a0" }));
   const added = stroke("b", line, { z: "a1", x: 500 });
   expect(change("b", added)).toEqual([
@@ -55,20 +55,20 @@ test("W23 a stroke on top damages nothing but its own bounds, and needs only to 
   ]);
 });
 
-test("W23 a stroke that comes in between others is not appended", () => {
+test("U4 a stroke that comes in between others is not appended", () => {
   const { change } = sceneOf(stroke("a", line, { z: "a0" }), stroke("c", line, { z: "a2" }));
   const damages = change("b", stroke("b", line, { z: "a1" }));
   expect(damages).toMatchObject([{ appended: null }]);
 });
 
-test("W23 moving damages where it was and where it is", () => {
+test("U4 moving damages where it was and where it is", () => {
   const before = stroke("a", line);
   const { change } = sceneOf(before);
   const after = { ...before, x: 1000 };
   expect(change("a", after)).toMatchObject([{ box: boundsOf(before) }, { box: boundsOf(after) }]);
 });
 
-test("W23 the server's echo of an own edit damages nothing", () => {
+test("U4 the server's echo of an own edit damages nothing", () => {
   const mine = stroke("a", line);
   const { scene, change } = sceneOf(mine);
   const echoed = { ...mine, points: mine.points.slice(), by: "somebody" };

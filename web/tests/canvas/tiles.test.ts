@@ -76,7 +76,7 @@ test("the tiles of a box cover it and don't overlap", () => {
   expect(tileBox({ level: 2, column: 1, row: 0 })).toEqual({ x: 256, y: 0, w: 256, h: 256 });
 });
 
-test("W23 only the tiles that a change touches are painted again", () => {
+test("U4 only the tiles that a change touches are painted again", () => {
   const tiles = cache();
   tiles.look(seen, 1);
   expect(tiles.work(never)).toBe(true);
@@ -90,7 +90,7 @@ test("W23 only the tiles that a change touches are painted again", () => {
   expect(log.painted).toEqual([{ x: 512, y: 0, w: TILE_PX, h: TILE_PX }]);
 });
 
-test("W23 what is added on top is drawn onto the tiles that are there, without painting them again", () => {
+test("U4 what is added on top is drawn onto the tiles that are there, without painting them again", () => {
   const tiles = cache();
   tiles.look(seen, 1);
   tiles.work(never);
@@ -105,7 +105,7 @@ test("W23 what is added on top is drawn onto the tiles that are there, without p
   expect(log.painted).toEqual([]);
 });
 
-test("W24 work stops when the time is up and goes on in the next frame", () => {
+test("U5 work stops when the time is up and goes on in the next frame", () => {
   steps = 3;
   const tiles = cache();
   tiles.look(seen, 1);
@@ -130,7 +130,7 @@ test("a change during the painting of a tile starts it again", () => {
   expect(log.painted).toHaveLength(2);
 });
 
-test("W24 until a tile is painted, those of one other level stand in for it", () => {
+test("U5 until a tile is painted, those of one other level stand in for it", () => {
   const tiles = cache();
   tiles.look(seen, 1);
   tiles.work(never);

@@ -28,7 +28,7 @@ test("a press, moves and a release put one stroke with the brush's settings", ()
   expect(bench.desk.ink).toBeNull();
 });
 
-test("W20 the ink in progress has exactly the points that are kept", () => {
+test("U1 the ink in progress has exactly the points that are kept", () => {
   const bench = fakeBench();
   const tool = new InkTool(bench, "brush");
   tool.down(sample(bench, 10.123, 10.987));
@@ -98,7 +98,7 @@ test("a very long stroke goes on as another one that begins where it ends", () =
   expect(kept[1]?.[0]?.slice(0, 2)).toEqual(kept[0]?.at(-1)?.slice(0, 2));
 });
 
-test("W30 a mask stroke belongs to the frame it begins in, which becomes the selected one", () => {
+test("U11 a mask stroke belongs to the frame it begins in, which becomes the selected one", () => {
   const bench = fakeBench(frame("f"), frame("other", { x: 2000 }));
   bench.desk.select(["other"]);
   dragged(bench, new InkTool(bench, "mask"), path);
@@ -107,7 +107,7 @@ test("W30 a mask stroke belongs to the frame it begins in, which becomes the sel
   expect(record).toMatchObject({ frame: "f", erase: false, size: bench.desk.maskSize });
 });
 
-test("W30 a mask can be erased, by a stroke above the others", () => {
+test("U11 a mask can be erased, by a stroke above the others", () => {
   const bench = fakeBench(frame("f"), mask("m", "f", path));
   bench.desk.erasesMask = true;
   dragged(bench, new InkTool(bench, "mask"), path);
@@ -115,7 +115,7 @@ test("W30 a mask can be erased, by a stroke above the others", () => {
   expect(masks.map(({ erase }) => erase)).toEqual([false, true]);
 });
 
-test("W30 without a frame there is no mask: the person is told so", () => {
+test("U11 without a frame there is no mask: the person is told so", () => {
   const bench = fakeBench();
   dragged(bench, new InkTool(bench, "mask"), path);
   expect(bench.room.ops).toEqual([]);

@@ -3,7 +3,7 @@ import { dragged, fakeBench } from "../../src/testing/fake-bench";
 import { ASPECTS, type Aspect } from "../../src/tools/desk";
 import { FrameTool, usualSize } from "../../src/tools/frames";
 
-test("W29 a click places a frame of the usual size around the pointer and asks for its prompt", () => {
+test("U10 a click places a frame of the usual size around the pointer and asks for its prompt", () => {
   const bench = fakeBench();
   dragged(bench, new FrameTool(bench), [[1000, 500]]);
   const [record] = [...bench.room.records.values()];
@@ -13,7 +13,7 @@ test("W29 a click places a frame of the usual size around the pointer and asks f
   expect(bench.desk.tool).toBe("select");
 });
 
-test("W29 a drag places a frame of its own size, in steps of 16, from where it began", () => {
+test("U10 a drag places a frame of its own size, in steps of 16, from where it began", () => {
   const bench = fakeBench();
   dragged(bench, new FrameTool(bench), [
     [500, 500],
@@ -25,7 +25,7 @@ test("W29 a drag places a frame of its own size, in steps of 16, from where it b
   expect(bench.desk.draft).toBeNull();
 });
 
-test("W29 with shift a dragged frame is square", () => {
+test("U10 with shift a dragged frame is square", () => {
   const bench = fakeBench();
   const to = [
     [0, 0],

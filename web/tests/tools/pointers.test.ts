@@ -54,7 +54,7 @@ test("all coalesced positions are drawn", () => {
   expect(bench.desk.ink?.points).toHaveLength(4);
 });
 
-test("W26 a second finger gives up the stroke of the first, and both move the view", () => {
+test("U7 a second finger gives up the stroke of the first, and both move the view", () => {
   fire("pointerdown", 100, 100, touch(1));
   fire("pointermove", 110, 100, touch(1));
   fire("pointerdown", 200, 100, touch(2));
@@ -69,7 +69,7 @@ test("W26 a second finger gives up the stroke of the first, and both move the vi
   expect(toScreen(bench.view.camera, fixed).x).toBeCloseTo(110, 6);
 });
 
-test("W26 the middle button and the space bar move the view whatever the tool", () => {
+test("U7 the middle button and the space bar move the view whatever the tool", () => {
   fire("pointerdown", 0, 0, { button: 1 });
   fire("pointermove", 30, 40);
   fire("pointerup", 30, 40);
@@ -81,14 +81,14 @@ test("W26 the middle button and the space bar move the view whatever the tool", 
   expect(strokes()).toBe(0);
 });
 
-test("W26 the wheel moves the view, and zooms it with the control key", () => {
+test("U7 the wheel moves the view, and zooms it with the control key", () => {
   fire("wheel", 50, 50, { deltaX: 5, deltaY: 20, deltaMode: 0, ctrlKey: false, metaKey: false });
   expect(bench.view.camera).toMatchObject({ x: 5, y: 20, zoom: 1 });
   fire("wheel", 50, 50, { deltaX: 0, deltaY: -100, deltaMode: 0, ctrlKey: true });
   expect(bench.view.camera.zoom).toBeGreaterThan(1.1);
 });
 
-test("W27 once a pen was seen, a finger moves the view", () => {
+test("U8 once a pen was seen, a finger moves the view", () => {
   fire("pointerdown", 10, 10, { pointerType: "pen", pressure: 0.7 });
   fire("pointerup", 10, 10, { pointerType: "pen" });
   fire("pointerdown", 100, 100, touch(2));

@@ -59,7 +59,7 @@ test("dragging a selected thing moves all that is selected, in one op", () => {
   expect(bench.desk.drag).toBeNull();
 });
 
-test("W31 a frame takes its mask along when it is moved", () => {
+test("U12 a frame takes its mask along when it is moved", () => {
   const bench = fakeBench(frame("f"), mask("m", "f", line));
   const places = [
     [0, 200],
@@ -71,7 +71,7 @@ test("W31 a frame takes its mask along when it is moved", () => {
   expect(bench.room.records.get("m")).toMatchObject({ x: 8, y: 16 });
 });
 
-test("W31 a frame takes its mask along when it is deleted, in one op", () => {
+test("U12 a frame takes its mask along when it is deleted, in one op", () => {
   const bench = fakeBench(frame("f"), mask("m", "f", line));
   bench.desk.select(["f"]);
   deleteSelection(bench);
@@ -80,7 +80,7 @@ test("W31 a frame takes its mask along when it is deleted, in one op", () => {
   expect(bench.desk.selection.size).toBe(0);
 });
 
-test("W35 an image keeps its ratio when a handle is dragged", () => {
+test("U16 an image keeps its ratio when a handle is dragged", () => {
   const bench = fakeBench(image("a", { x: 0, y: 0, w: 100, h: 50 }));
   bench.desk.select(["a"]);
   const places = [
@@ -92,7 +92,7 @@ test("W35 an image keeps its ratio when a handle is dragged", () => {
   expect(bench.room.records.get("a")).toMatchObject({ x: 0, y: 0, w: 300, h: 150 });
 });
 
-test("W35 the corner across from the handle stays where it is", () => {
+test("U16 the corner across from the handle stays where it is", () => {
   const bench = fakeBench(image("a", { x: 0, y: 0, w: 100, h: 50 }));
   bench.desk.select(["a"]);
   const places = [

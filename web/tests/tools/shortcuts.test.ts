@@ -6,7 +6,7 @@ function key(code: string, more: Partial<Key> = {}): Key {
   return { ...plain, isComposing: false, code, ...more };
 }
 
-test("W28 keys go by their place on the keyboard", () => {
+test("U9 keys go by their place on the keyboard", () => {
   expect(actionOf(key("KeyB"))).toEqual({ do: "tool", tool: "brush" });
   expect(actionOf(key("BracketRight"))).toEqual({ do: "thicker" });
 });
@@ -17,7 +17,7 @@ test("undo and redo, with either command key", () => {
   expect(actionOf(key("KeyY", { ctrlKey: true }))).toEqual({ do: "redo" });
 });
 
-test("W28 a key that an input method composes with does nothing", () => {
+test("U9 a key that an input method composes with does nothing", () => {
   expect(actionOf(key("KeyB", { isComposing: true }))).toBeNull();
 });
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { movedCaret } from "../../src/ui/caret";
 
-test("W36 the caret stays where it was in the text, whatever others type around it", () => {
+test("U17 the caret stays where it was in the text, whatever others type around it", () => {
   // The caret stands before "tree".
   expect(movedCaret("a tree", "a green tree", 2)).toBe(2);
   expect(movedCaret("a tree", "a green tree", 4)).toBe(10);
