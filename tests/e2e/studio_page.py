@@ -38,7 +38,9 @@ _WATCH = """() => {
 class StudioPage:
     def __init__(self, browser: Browser, *, locale: str = "en-US", **context: Any) -> None:
         viewport = context.pop("viewport", {"width": 1280, "height": 800})
-        self._context = browser.new_context(locale=locale, viewport=viewport, **context)
+        # Without motion a screenshot shows what people see, not a moment of its fading in.
+        still = {"reduced_motion": "reduce"} | context
+        self._context = browser.new_context(locale=locale, viewport=viewport, **still)
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(WAIT_MS)
         self.errors: list[str] = []

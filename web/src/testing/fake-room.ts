@@ -16,6 +16,7 @@ import type {
   RecordId,
   RoomRecord,
 } from "../protocol/messages";
+import { Emitter } from "../sync/emitter";
 import type {
   ConnectionState,
   Peer,
@@ -38,8 +39,6 @@ const MODEL: ModelInfo = {
   sampler: "dpmpp_2m",
   live_steps: 4,
 };
-
-type Listeners = { [E in keyof RoomEvents]: Set<RoomEvents[E]> };
 
 export class FakeRoom implements RoomClient {
   readonly roomId = "fake-room-0123456789abcd";
@@ -67,14 +66,7 @@ export class FakeRoom implements RoomClient {
   readonly #undo: RecordChange[][] = [];
   readonly #redo: RecordChange[][] = [];
   #lastId = 0;
-  readonly #listeners: Listeners = {
-    records: new Set(),
-    status: new Set(),
-    people: new Set(),
-    ink: new Set(),
-    previews: new Set(),
-    refused: new Set(),
-  };
+  readonly #emitter = new Emitter();
 
   get canUndo(): boolean {
     return this.#undo.length > 0;
@@ -89,8 +81,7 @@ export class FakeRoom implements RoomClient {
   }
 
   on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void {
-    this.#listeners[event].add(listener);
-    return () => this.#listeners[event].delete(listener);
+    return this.#emitter.on(event, listener);
   }
 
   submit(changes: readonly Change[]): string {
@@ -111,7 +102,7 @@ export class FakeRoom implements RoomClient {
       this.#set(id, after);
       done.push({ id, before, after });
     }
-    for (const listener of this.#listeners.records) listener(done);
+    this.#emitter.emit("records", done);
     return done;
   }
 
@@ -227,11 +218,11 @@ export class FakeRoom implements RoomClient {
   }
 
   refuse(reason: string): void {
-    for (const listener of this.#listeners.refused) listener("refused", reason);
+    this.#emitter.emit("refused", "refused", reason);
   }
 
   tell(event: "status" | "people" | "ink" | "previews"): void {
-    for (const listener of this.#listeners[event]) listener();
+    this.#emitter.emit(event);
   }
 
   #set(id: RecordId, record: RoomRecord | undefined): void {
@@ -247,7 +238,7 @@ export class FakeRoom implements RoomClient {
       .reverse();
     for (const { id, after } of inverse) this.#set(id, after);
     to.push(inverse);
-    for (const listener of this.#listeners.records) listener(inverse);
+    this.#emitter.emit("records", inverse);
     this.tell("status");
   }
 }

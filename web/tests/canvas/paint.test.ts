@@ -8,7 +8,7 @@ beforeAll(() => {
     "Path2D",
     class {
       moveTo() {}
-      lineTo() {}
+      quadraticCurveTo() {}
       closePath() {}
     },
   );
