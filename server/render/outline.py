@@ -1,4 +1,4 @@
-"""The outline of a stroke: the polygon that its pen, brush size and pressure leave behind.
+"""The outline of a stroke: the points around what its pen, brush size and pressure leave behind.
 
 The algorithm is perfect-freehand, the same in the browser; `tests/golden/strokes.json` holds
 both to the same numbers. Knows nothing of pixels, layers or where a stroke was moved to.
@@ -18,7 +18,8 @@ STREAMLINE = 0.5
 
 
 def outline(points: bytes, size: float, *, pen: bool) -> Outline:
-    """The closed polygon of a finished stroke, in canvas units, to be filled by the non-zero rule.
+    """The outline of a finished stroke, in canvas units: control points of a closed curve
+    (curve.py), to be filled by the non-zero rule.
 
     `points` are packed as in `records.Points`; `size` is the brush's diameter in canvas units;
     without a `pen` the pressure is simulated from speed. Raises ValueError for malformed points.

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from array import array
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from server.render.cache import ByteLru
+from server.render.curve import plane
 from server.render.outline import outline
 from server.render.pictures import PictureError, decode, fit
-from server.render.raster import Coordinates, coverage
+from server.render.raster import coverage
 from server.render.view import View
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from server.core.records import Image as ImageRecord
     from server.core.records import Mask, Record, Stroke
+    from server.render.curve import Plane
     from server.render.viewport import PixelBox, Viewport
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Renderer:
     ) -> None:
         self._max_picture_px = max_picture_px
         self._views: ByteLru[Hashable, View] = ByteLru(view_bytes)
-        self._outlines: ByteLru[Hashable, array[float]] = ByteLru(outline_bytes)
+        self._outlines: ByteLru[Hashable, Plane] = ByteLru(outline_bytes)
         self._stencils: ByteLru[Hashable, Image.Image] = ByteLru(stencil_bytes)
         self._decoded: ByteLru[Hashable, Image.Image] = ByteLru(decoded_bytes)
         self._in_use: set[Hashable] = set()
@@ -115,13 +115,12 @@ class Renderer:
             self._stencils.put(key, kept, kept.width * kept.height)
         return kept
 
-    def _outline(self, record: Stroke | Mask) -> Coordinates:
+    def _outline(self, record: Stroke | Mask) -> Plane:
         key = (record.points, record.size, record.pen)
         kept = self._outlines.get(key)
         if kept is None:
-            corners = outline(record.points, record.size, pen=record.pen)
-            kept = array("d", chain.from_iterable(corners))
-            self._outlines.put(key, kept, kept.itemsize * len(kept))
+            kept = plane(outline(record.points, record.size, pen=record.pen))
+            self._outlines.put(key, kept, kept.nbytes)
         return kept
 
     def picture(

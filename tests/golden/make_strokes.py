@@ -1,7 +1,8 @@
 """Writes strokes.json: strokes, their packed points and outlines, as pytest and vitest read them.
 
 Run `python -m tests.golden.make_strokes`. Outlines are computed from the *unpacked* points:
-what is journaled is what everybody draws.
+what is journaled is what everybody draws. Of the curve that is filled (the outline's points are
+its control points), the file holds what can be known exactly without drawing it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import math
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from server.core.strokes import Point, decode_points, encode_points
 from server.render.outline import SMOOTHING, STREAMLINE, THINNING, outline
@@ -19,8 +20,15 @@ from server.render.outline import SMOOTHING, STREAMLINE, THINNING, outline
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from server.render.outline import Outline
+
 PATH = Path(__file__).with_name("strokes.json")
 SEED = 20_260_721
+
+
+Corner: TypeAlias = tuple[float, float]
+Piece: TypeAlias = tuple[Corner, Corner, Corner]
+"""A quadratic Bézier curve: its start, control point and end."""
 
 
 class Case(NamedTuple):
@@ -53,7 +61,9 @@ def cases() -> Iterator[Case]:
 
 def document() -> dict[str, Any]:
     return {
-        "about": "Outline of a stroke by perfect-freehand, from its unpacked points.",
+        "about": "Outline of a stroke by perfect-freehand, from its unpacked points. Its points "
+        "are the control points of a closed curve of quadratics that end at the midpoints between "
+        "them; area is signed, and bounds are left, top, right, bottom.",
         "options": {
             "thinning": THINNING,
             "smoothing": SMOOTHING,
@@ -71,6 +81,7 @@ def document() -> dict[str, Any]:
 
 def _entry(case: Case) -> dict[str, Any]:
     packed = encode_points(case.points)
+    shape = outline(packed, case.size, pen=case.pen)
     return {
         "name": case.name,
         "size": case.size,
@@ -78,8 +89,45 @@ def _entry(case: Case) -> dict[str, Any]:
         "raw": case.points,
         "packed": packed.hex(),
         "points": decode_points(packed),
-        "outline": outline(packed, case.size, pen=case.pen),
+        "outline": shape,
+        "curve": {"area": _area(_pieces(shape)), "bounds": _bounds(_pieces(shape))},
     }
+
+
+def _pieces(controls: Outline) -> list[Piece]:
+    ends = [
+        ((ax + bx) / 2, (ay + by) / 2)
+        for (ax, ay), (bx, by) in zip(controls, controls[1:] + controls[:1], strict=True)
+    ]
+    return list(zip(ends[-1:] + ends[:-1], controls, ends, strict=True))
+
+
+def _area(pieces: list[Piece]) -> float:
+    """That of the polygon of the ends, and two thirds of the triangle over each of its sides."""
+    origin = pieces[0][0]
+    chords = sum(_cross(origin, start, end) for start, _, end in pieces) / 2
+    return chords + sum(_cross(start, control, end) for start, control, end in pieces) / 3
+
+
+def _cross(a: Corner, b: Corner, c: Corner) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _bounds(pieces: list[Piece]) -> list[float]:
+    reached = [
+        [x for piece in pieces for x in _extremes(*(corner[axis] for corner in piece))]
+        for axis in (0, 1)
+    ]
+    return [min(reached[0]), min(reached[1]), max(reached[0]), max(reached[1])]
+
+
+def _extremes(start: float, control: float, end: float) -> list[float]:
+    """A coordinate of a quadratic at its ends and where it turns back, if it does."""
+    bend = start - 2 * control + end
+    turn = (start - control) / bend if bend else 0.0
+    if not 0 < turn < 1:
+        return [start, end]
+    return [start, end, start + 2 * turn * (control - start) + turn * turn * bend]
 
 
 def _line(count: int, start: tuple[float, float], end: tuple[float, float]) -> list[Point]:

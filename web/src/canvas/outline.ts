@@ -1,7 +1,7 @@
 /**
  * The shape that a brush leaves: perfect-freehand's outline as a path, and its bounds.
  *
- * The server draws with the same algorithm and the same constants (server/render/outline.py);
+ * The server draws the same curve around the same points (server/render/outline.py, curve.py);
  * tests/golden/strokes.json holds both to the same numbers.
  */
 
@@ -18,7 +18,7 @@ const STREAMLINE = 0.5;
 /** A point at full pressure is this much of the brush size thick, to each side. */
 const WIDEST_RADIUS = 0.5 * (1 + THINNING);
 
-/** The closed polygon of a finished stroke, to be filled by the non-zero rule. */
+/** The outline of a finished stroke: control points of a closed curve. */
 export function outline(points: readonly InkPoint[], size: number, pen: boolean): number[][] {
   return getStroke(points as unknown as number[][], {
     size,
@@ -30,12 +30,22 @@ export function outline(points: readonly InkPoint[], size: number, pen: boolean)
   });
 }
 
+/**
+ * The curve around a finished stroke, to be filled by the non-zero rule.
+ *
+ * Each point of the outline bends a quadratic curve between the midpoints to its neighbours, as
+ * perfect-freehand's README advises: straight lines would show corners on a wide brush.
+ */
 export function outlinePath(points: readonly InkPoint[], size: number, pen: boolean): Path2D {
   const path = new Path2D();
-  outline(points, size, pen).forEach(([x = 0, y = 0], index) => {
-    if (index === 0) path.moveTo(x, y);
-    else path.lineTo(x, y);
-  });
+  const controls = outline(points, size, pen);
+  const [firstX = 0, firstY = 0] = controls[0] ?? [];
+  const [lastX = 0, lastY = 0] = controls.at(-1) ?? [];
+  path.moveTo((lastX + firstX) / 2, (lastY + firstY) / 2);
+  for (const [index, [x = 0, y = 0]] of controls.entries()) {
+    const [nextX = 0, nextY = 0] = controls[index + 1] ?? [firstX, firstY];
+    path.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+  }
   path.closePath();
   return path;
 }
