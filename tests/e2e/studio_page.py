@@ -72,7 +72,7 @@ class StudioPage:
 
     def drag(self, points: Sequence[Point]) -> None:
         """Press at the first canvas point, move through the others, release."""
-        screen = [self._screen(point) for point in points]
+        screen = [self.on_screen(point) for point in points]
         self.page.mouse.move(*screen[0])
         self.page.mouse.down()
         for x, y in screen[1:]:
@@ -82,7 +82,7 @@ class StudioPage:
     def draw(self, *points: Point, color: str | None = None) -> None:
         self.tool("brush")
         if color:
-            self.page.get_by_label(color, exact=True).first.click()
+            self.page.locator(f'[data-color="{color}"]').click()
         self.drag(points)
 
     def place_frame(self, x: float, y: float, w: float, h: float) -> str:
@@ -159,7 +159,8 @@ class StudioPage:
     def wait_until_saved(self) -> None:
         self.wait("window.__atelier.room.unsaved === 0")
 
-    def _screen(self, point: Point) -> Point:
+    def on_screen(self, point: Point) -> Point:
+        """Where on the page a canvas point is."""
         camera = self.page.evaluate("() => ({ ...window.__atelier.view.camera })")
         return (
             (point[0] - camera["x"]) * camera["zoom"],
