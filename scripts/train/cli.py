@@ -1,0 +1,136 @@
+"""The command line: one subcommand for each stage, `all` for everything from nothing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, cast
+
+from diffusers import AutoencoderTiny
+
+from .autoencoder import measure_psnr, train_autoencoder
+from .curriculum import CurriculumPlan
+from .devices import Device, load_checkpoint
+from .evaluate import describe, evaluate
+from .export import build_pipeline, export
+from .grids import save_grid
+from .scenes import SIZE_PX, draw_scene, sample_scene
+from .text import load_reader, load_tokenizer, train_text
+from .unet import UNetPlan, build_unet, train_unet
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+Command = Callable[[argparse.Namespace], None]
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="train_embedded", description="Trains the embedded model from nothing."
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / ".train", help="checkpoints, grids")
+    parser.add_argument("--model", type=Path, default=ROOT / "gpu" / "models" / "embedded")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=0)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    stages: list[tuple[str, Command, str]] = [
+        ("preview", preview, "draw a sheet of training scenes"),
+        ("autoencoder", autoencoder, "train the autoencoder"),
+        ("text", text, "train tokenizer and text encoder"),
+        ("unet", unet, "train the UNet; exports interim models as it goes"),
+        ("export", export_model, "pack the checkpoints into the model folder"),
+        ("evaluate", measure, "measure the model folder"),
+        ("all", everything, "all of these, from nothing"),
+    ]
+    for name, command, summary in stages:
+        stage = commands.add_parser(name, help=summary, description=summary)
+        stage.set_defaults(command=command)
+        _add_options(stage, name)
+    return parser.parse_args(arguments)
+
+
+def _add_options(stage: argparse.ArgumentParser, name: str) -> None:
+    plan = UNetPlan()
+    if name in ("autoencoder", "all"):
+        stage.add_argument("--autoencoder-steps", type=int, default=1400)
+    if name in ("text", "all"):
+        stage.add_argument("--text-steps", type=int, default=950)
+    if name in ("unet", "all"):
+        stage.add_argument("--samples", type=int, default=plan.num_samples)
+        stage.add_argument("--batch", type=int, default=plan.batch)
+        for field in dataclasses.fields(CurriculumPlan):
+            option = f"--{field.name.replace('_', '-')}"
+            stage.add_argument(option, type=int, default=field.default)
+        stage.add_argument("--compile", action="store_true", help="torch.compile: minutes, once")
+    if name in ("evaluate", "all"):
+        stage.add_argument("--json", action="store_true", help="print figures as JSON")
+        stage.add_argument("--per-kind", type=int, default=6, help="pictures for each kind")
+
+
+def _device(options: argparse.Namespace) -> Device:
+    return Device.open(options.device, options.threads)
+
+
+def preview(options: argparse.Namespace) -> None:
+    rng = random.Random(options.seed)
+    pictures = [draw_scene(sample_scene(rng, "centred" if i < 24 else "placed")) for i in range(96)]
+    path = options.work / "grids" / "preview.png"
+    save_grid(path, pictures, 12, SIZE_PX // 2)
+    print(path)
+
+
+def autoencoder(options: argparse.Namespace) -> None:
+    device = _device(options)
+    model = train_autoencoder(options.work, device, options.seed, options.autoencoder_steps)
+    print(f"autoencoder: {measure_psnr(model, device, options.seed + 7):.1f} dB over whole scenes")
+
+
+def text(options: argparse.Namespace) -> None:
+    train_text(options.work, _device(options), options.seed, options.text_steps)
+
+
+def unet(options: argparse.Namespace) -> None:
+    names = [field.name for field in dataclasses.fields(CurriculumPlan)]
+    plan = UNetPlan(
+        num_samples=options.samples,
+        batch=options.batch,
+        compile=options.compile,
+        export_to=options.model,
+        curriculum=CurriculumPlan(**{name: getattr(options, name) for name in names}),
+    )
+    train_unet(options.work, _device(options), options.seed, plan)
+
+
+def export_model(options: argparse.Namespace) -> None:
+    """Packs whatever is trained; a UNet that has no checkpoint yet stays untrained."""
+    tokenizer = load_tokenizer(options.work / "tokenizer")
+    vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(options.work / "vae"))
+    model = build_unet()
+    checkpoint = load_checkpoint(options.work / "unet.pt")
+    if checkpoint is not None:
+        model.load_state_dict(cast("dict[str, object]", checkpoint["average"]))
+    pipeline = build_pipeline(vae, load_reader(options.work).encoder, tokenizer, model)
+    print(f"{options.model}: {export(pipeline, options.model) / 1e6:.1f} MB")
+
+
+def measure(options: argparse.Namespace) -> None:
+    figures = evaluate(
+        options.work, options.model, _device(options), options.seed, options.per_kind
+    )
+    serialised = json.dumps(figures, indent=2)
+    (options.work / "figures.json").write_text(serialised + "\n", encoding="utf-8")
+    print(serialised if options.json else describe(figures))
+
+
+def everything(options: argparse.Namespace) -> None:
+    for stage in (preview, autoencoder, text, unet, export_model, measure):
+        stage(options)
+
+
+def main() -> None:
+    options = parse()
+    options.command(options)

@@ -1,0 +1,71 @@
+"""The noise process: a DDIM schedule with v-prediction, zero terminal SNR, trailing timesteps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+NUM_TIMESTEPS: Final = 1000
+
+
+def build_scheduler() -> DDIMScheduler:
+    return DDIMScheduler(
+        num_train_timesteps=NUM_TIMESTEPS,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        # Without effect on trailing timesteps, but the stock pipeline asks for it.
+        steps_offset=1,
+    )
+
+
+class NoiseProcess:
+    """Noises latents (batch, channels, height, width) and states what is to be predicted."""
+
+    def __init__(self, device: str) -> None:
+        self.alphas = build_scheduler().alphas_cumprod.float().to(device)
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        signal, spread = self._scales(timesteps)
+        return signal * latents + spread * noise
+
+    def velocity(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """v of Salimans and Ho (2022)."""
+        signal, spread = self._scales(timesteps)
+        return signal * noise - spread * latents
+
+    def clean(self, noised: Tensor, velocity: Tensor, timesteps: Tensor) -> Tensor:
+        """The latents that a predicted velocity implies."""
+        signal, spread = self._scales(timesteps)
+        return signal * noised - spread * velocity
+
+    def timestep_at(self, snr: float) -> int:
+        """The timestep whose signal-to-noise ratio is nearest."""
+        ratios = self.alphas / (1.0 - self.alphas).clamp(min=1e-8)
+        return int((ratios - snr).abs().argmin())
+
+    def _scales(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        alphas = self.alphas[timesteps].view(-1, 1, 1, 1)
+        return alphas.sqrt(), (1.0 - alphas).sqrt()
+
+
+def sample_timesteps(batch: int, high_noise: bool) -> Tensor:
+    """Stratified timesteps, int64 (batch,): half uniform, half leaning to high noise.
+
+    What a picture shows is decided at high noise, so early training asks for more of it.
+    """
+    half = batch // 2
+    even = (torch.arange(batch - half) + torch.rand(batch - half)) / (batch - half)
+    level = (torch.arange(half) + torch.rand(half)) / max(half, 1)
+    # The inverse distribution functions of Beta(2.5, 1) and Beta(1.5, 1).
+    leaning = level ** (1 / 2.5 if high_noise else 1 / 1.5)
+    shares = torch.cat([even, leaning])[torch.randperm(batch)]
+    return (shares * NUM_TIMESTEPS).long().clamp(max=NUM_TIMESTEPS - 1)

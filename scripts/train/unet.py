@@ -1,0 +1,281 @@
+"""The UNet: two levels with attention at both, conditioned on the frozen text encoder."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
+
+import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+
+from .autoencoder import LATENT_CHANNELS
+from .captions import caption, plain_caption
+from .colours import COLOURS
+from .curriculum import Curriculum, CurriculumPlan
+from .devices import Device, Progress, load_checkpoint, save_checkpoint, seed_everything
+from .diffusion import NoiseProcess, sample_timesteps
+from .export import build_pipeline, export
+from .grids import save_grid
+from .latents import LatentSet, encode_shard, open_latents
+from .muon import Average, Optimiser
+from .places import LANDSCAPES
+from .scenes import SIZE_PX, Position, Scene, stands_out
+from .text import HIDDEN, embed, load_reader, load_tokenizer
+from .things import KINDS, THINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+CHANNELS: Final = (96, 160)
+_LEARNING_RATE: Final = 2e-3
+_DROPPED: Final = 0.1
+_DECAY_FROM: Final = 0.7
+_PLAIN_TIMESTEPS_FROM: Final = 0.67
+
+
+@dataclass(frozen=True, slots=True)
+class UNetPlan:
+    """How long and on what. Samples are pictures seen, repeats counted."""
+
+    num_samples: int = 92_000
+    batch: int = 32
+    compile: bool = False
+    export_to: Path | None = None
+    curriculum: CurriculumPlan = field(default_factory=CurriculumPlan)
+
+
+def build_unet() -> UNet2DConditionModel:
+    model = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=HIDDEN,
+        # diffusers takes this as the number of heads: 32 channels each.
+        attention_head_dim=tuple(channels // 32 for channels in CHANNELS),
+        norm_num_groups=32,
+        transformer_layers_per_block=1,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=8,
+    )
+    return cast("UNet2DConditionModel", model)
+
+
+class Conditioner:
+    """Fresh captions for scenes, as the frozen text encoder's embeddings."""
+
+    def __init__(self, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, seed: int) -> None:
+        self.encoder, self.tokenizer = encoder, tokenizer
+        self._rng = random.Random(seed)
+
+    def embed_scenes(self, scenes: list[Scene]) -> Tensor:
+        """float32 (batch, 48, 128); a tenth of the captions is dropped for guidance."""
+        texts = [
+            "" if self._rng.random() < _DROPPED else caption(self._rng, scene).text
+            for scene in scenes
+        ]
+        return embed(self.encoder, self.tokenizer, texts)
+
+    def embed_plain(self, scenes: list[Scene]) -> Tensor:
+        return embed(self.encoder, self.tokenizer, [plain_caption(scene) for scene in scenes])
+
+
+class Probe:
+    """How much worse the clean picture is guessed when the caption names a wrong kind.
+
+    It shows that kinds are being learnt long before samples do.
+    """
+
+    def __init__(
+        self, held: LatentSet, conditioner: Conditioner, noise: NoiseProcess, device: Device
+    ) -> None:
+        wrong = [
+            Scene(KINDS[(KINDS.index(s.kind) + 1 + i % (len(KINDS) - 1)) % len(KINDS)],
+                  s.colour, s.place, s.position)
+            for i, s in enumerate(held.scenes)
+        ]  # fmt: skip
+        self._latents = held.latents.float().to(device.name)
+        self._right = conditioner.embed_plain(held.scenes)
+        self._wrong = conditioner.embed_plain(wrong)
+        self._epsilon = torch.randn(
+            self._latents.shape, generator=torch.Generator().manual_seed(5)
+        ).to(device.name)
+        self._noise, self._device = noise, device
+
+    @torch.no_grad()
+    def measure(self, unet: nn.Module, snr: float) -> float:
+        timesteps = torch.full((len(self._latents),), self._noise.timestep_at(snr))
+        timesteps = timesteps.to(self._device.name)
+        noised = self._noise.add_noise(self._latents, self._epsilon, timesteps)
+        errors = []
+        for text in (self._right, self._wrong):
+            with self._device.autocast():
+                velocity = unet(noised, timesteps, text, return_dict=False)[0].float()
+            clean = self._noise.clean(noised, velocity, timesteps)
+            errors.append((clean - self._latents).square().mean().item())
+        return errors[1] - errors[0]
+
+
+def learning_rate(done: float, step: int) -> float:
+    """Short warm-up, plateau, one cosine decay; `done` is the share of all samples."""
+    share = min(1.0, (step + 1) / 60)
+    if done > _DECAY_FROM:
+        fall = (done - _DECAY_FROM) / (1 - _DECAY_FROM)
+        share *= 0.5 * (1 + math.cos(math.pi * fall)) + 0.01
+    return _LEARNING_RATE * share
+
+
+class UNetTrainer:
+    """One run over the curriculum: `step` learns one batch, `save` leaves a checkpoint."""
+
+    def __init__(self, folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:
+        seed_everything(seed)
+        self.folder, self.device, self.plan = folder, device, plan
+        self.vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(folder / "vae"))
+        self.vae.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
+        encoder = load_reader(folder).encoder.to(device.name)
+        self.conditioner = Conditioner(encoder, load_tokenizer(folder / "tokenizer"), seed)
+        self.noise = NoiseProcess(device.name)
+        self.unet = build_unet().to(device.name, memory_format=torch.channels_last)
+        # The plain processor: the fused attention's backward pass is slow on CPUs.
+        self.unet.set_attn_processor(AttnProcessor())
+        self._forward = torch.compile(self.unet) if plan.compile else self.unet
+        self.optimiser = Optimiser(self.unet, ("conv_in", "conv_out", "positional"))
+        self.average = Average(self.unet, 0.998)
+        self.num_steps, self.samples = 0, 0
+        self._resume()
+        torch.manual_seed(seed + self.samples)
+        opener = partial(open_latents, folder, self.vae, device, seed)
+        self._curriculum = Curriculum(plan.curriculum, opener, seed + self.samples)
+        held = encode_shard(self.vae, device, "centred", seed - 1, 100)
+        self._probe = Probe(held, self.conditioner, self.noise, device)
+
+    def step(self) -> float:
+        """Learns one batch; the mean squared error of the velocity."""
+        done = self.samples / self.plan.num_samples
+        latents, scenes = self._curriculum.batch(self.samples, self.plan.batch)
+        latents = latents.to(self.device.name)
+        timesteps = sample_timesteps(len(scenes), done < _PLAIN_TIMESTEPS_FROM)
+        timesteps = timesteps.to(self.device.name)
+        epsilon = torch.randn_like(latents)
+        noised = self.noise.add_noise(latents, epsilon, timesteps)
+        target = self.noise.velocity(latents, epsilon, timesteps)
+        text = self.conditioner.embed_scenes(scenes)
+        with self.device.autocast():
+            noised = noised.contiguous(memory_format=torch.channels_last)
+            velocity = self._forward(noised, timesteps, text, return_dict=False)[0]
+        loss = (velocity.float() - target).square().mean()
+        loss.backward()
+        self.optimiser.step(learning_rate(done, self.num_steps))
+        self.average.update(self.num_steps)
+        self.num_steps += 1
+        self.samples += self.plan.batch
+        return loss.item()
+
+    def probe(self) -> dict[str, float]:
+        self.average.swap()
+        figures = {
+            "kind@0": self._probe.measure(self.unet, 0.0),
+            "kind@0.1": self._probe.measure(self.unet, 0.1),
+        }
+        self.average.swap()
+        return figures
+
+    def save(self) -> None:
+        save_checkpoint(
+            self.folder / "unet.pt",
+            {
+                "steps": self.num_steps,
+                "samples": self.samples,
+                "model": self.unet.state_dict(),
+                "average": self.average.values,
+                "optimiser": self.optimiser.state_dict(),
+            },
+        )
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.folder / "unet.pt")
+        if state is None:
+            return
+        self.unet.load_state_dict(cast("dict[str, Tensor]", state["model"]))
+        self.optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
+        for name, value in cast("dict[str, Tensor]", state["average"]).items():
+            self.average.values[name].copy_(value)
+        self.num_steps, self.samples = cast("int", state["steps"]), cast("int", state["samples"])
+
+    def show(self) -> None:
+        """Leaves a sheet of samples from held-out combinations, and the model so far."""
+        self.average.swap()
+        pipeline = build_pipeline(
+            self.vae, self.conditioner.encoder, self.conditioner.tokenizer, self.unet
+        )
+        prompts = sheet_prompts()
+        with self.device.autocast():
+            pictures = pipeline(
+                prompts,
+                num_inference_steps=8,
+                guidance_scale=3.0,
+                generator=torch.Generator(self.device.name).manual_seed(0),
+                output_type="np",
+            ).images
+        sheet = [(picture * 255).round().astype("uint8") for picture in pictures]
+        name = f"unet-{self.samples // 1000:04d}k.png"
+        save_grid(self.folder / "grids" / name, sheet, 9, SIZE_PX // 2)
+        if self.plan.export_to is not None:
+            export(pipeline, self.plan.export_to)
+        self.average.swap()
+
+
+def sheet_prompts() -> list[str]:
+    """Each kind twice: as one expects it, then in any colour and place."""
+    rng = random.Random(11)
+    sides: tuple[Position, ...] = ("centre", "centre", "left", "right")
+    usual = [
+        _sheet_scene(rng, kind, thing.natural_colours, thing.natural_places, ("centre",))
+        for kind, thing in THINGS.items()
+    ]
+    unusual = [_sheet_scene(rng, kind, tuple(COLOURS), tuple(LANDSCAPES), sides) for kind in THINGS]
+    return [plain_caption(scene) for scene in usual + unusual]
+
+
+def _sheet_scene(
+    rng: random.Random,
+    kind: str,
+    colours: tuple[str, ...],
+    places: tuple[str, ...],
+    positions: tuple[Position, ...],
+) -> Scene:
+    while True:
+        colour, place = rng.choice(colours), rng.choice(places)
+        if stands_out(colour, place):
+            return Scene(kind, colour, place, rng.choice(positions))
+
+
+def train_unet(folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:
+    """Trains to the end of the plan from wherever the last checkpoint stands."""
+    trainer = UNetTrainer(folder, device, seed, plan)
+    progress = Progress("unet", plan.num_samples, 50 * plan.batch, trainer.samples)
+    losses: list[float] = []
+    while trainer.samples < plan.num_samples:
+        losses = [*losses[-49:], trainer.step()]
+        figures = {"loss": sum(losses) / len(losses)}
+        if trainer.num_steps % 200 == 0:
+            figures.update(trainer.probe())
+        progress.report(trainer.samples, **figures)
+        if trainer.num_steps % 200 == 0:
+            trainer.save()
+        if trainer.num_steps % 600 == 0:
+            trainer.show()
+    trainer.save()
+    trainer.show()

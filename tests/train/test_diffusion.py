@@ -1,0 +1,94 @@
+"""The noise process and the curriculum: exact identities and what is asked for when."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from scripts.train.curriculum import Curriculum, CurriculumPlan
+from scripts.train.diffusion import NUM_TIMESTEPS, NoiseProcess, sample_timesteps
+from scripts.train.latents import SQUARE, LatentSet, Shape
+from scripts.train.scenes import sample_scene
+from scripts.train.unet import learning_rate
+
+if TYPE_CHECKING:
+    from scripts.train.scenes import Stage
+
+PLAN = CurriculumPlan(placed_from=100, shaped_from=200, placed_scenes=50, centred_scenes=20)
+
+
+def test_velocity_and_noised_latents_give_the_clean_ones_back() -> None:
+    torch.manual_seed(0)
+    noise = NoiseProcess("cpu")
+    latents, epsilon = torch.randn(4, 16, 4, 4), torch.randn(4, 16, 4, 4)
+    timesteps = torch.tensor([0, 300, 700, 999])
+
+    noised = noise.add_noise(latents, epsilon, timesteps)
+    velocity = noise.velocity(latents, epsilon, timesteps)
+
+    assert torch.allclose(noise.clean(noised, velocity, timesteps), latents, atol=1e-5)
+
+
+def test_terminal_noise_holds_no_signal() -> None:
+    noise = NoiseProcess("cpu")
+    latents, epsilon = torch.ones(1, 16, 2, 2), torch.zeros(1, 16, 2, 2)
+
+    assert noise.add_noise(latents, epsilon, torch.tensor([999])).abs().max() < 1e-3
+    assert noise.timestep_at(0.0) == NUM_TIMESTEPS - 1
+
+
+@pytest.mark.parametrize("high_noise", [False, True])
+def test_timesteps_are_valid_and_lean_to_high_noise(high_noise: bool) -> None:
+    torch.manual_seed(0)
+    timesteps = torch.cat([sample_timesteps(32, high_noise) for _ in range(20)])
+
+    assert timesteps.min() >= 0
+    assert timesteps.max() < NUM_TIMESTEPS
+    assert timesteps.float().mean() > 0.52 * NUM_TIMESTEPS
+
+
+def test_learning_rate_warms_up_holds_and_decays() -> None:
+    rates = [learning_rate(done, int(done * 1000)) for done in (0.001, 0.3, 0.6, 0.9, 0.999)]
+
+    assert rates[0] < rates[1] == rates[2] > rates[3] > rates[4]
+
+
+def make_curriculum(seed: int = 0) -> tuple[Curriculum, list[tuple[Stage, Shape, int]]]:
+    opened: list[tuple[Stage, Shape, int]] = []
+
+    def open_latents(stage: Stage, shape: Shape, count: int) -> LatentSet:
+        opened.append((stage, shape, count))
+        rng = random.Random(0)
+        scenes = [sample_scene(rng, stage) for _ in range(count)]
+        return LatentSet(torch.zeros(count, 16, shape[0] // 16, shape[1] // 16), scenes)
+
+    return Curriculum(PLAN, open_latents, seed), opened
+
+
+def test_curriculum_begins_with_centred_things_only() -> None:
+    curriculum, opened = make_curriculum()
+    latents, scenes = curriculum.batch(samples=0, size=8)
+
+    assert latents.shape == (8, 16, 16, 16)
+    assert {scene.position for scene in scenes} == {"centre"}
+    assert opened == [("centred", SQUARE, 20)]
+
+
+def test_curriculum_keeps_a_quarter_centred_when_places_come() -> None:
+    curriculum, opened = make_curriculum()
+    _, scenes = curriculum.batch(samples=100, size=40)
+
+    assert len(scenes) == 40
+    assert ("placed", SQUARE, 50) in opened
+    assert {scene.position for scene in scenes[:10]} == {"centre"}
+
+
+def test_curriculum_mixes_other_shapes_in_at_the_end() -> None:
+    curriculum, opened = make_curriculum()
+    shapes = {tuple(curriculum.batch(samples=200, size=4)[0].shape[2:]) for _ in range(80)}
+
+    assert shapes == {(16, 16), (12, 20), (20, 12), (12, 12), (20, 20)}
+    assert len(opened) == len(set(opened)) == 6
