@@ -184,7 +184,7 @@ export class Gallery {
 
   /**
    * A new picture is what people wait for: it is shown even if an older one was chosen. When one
-   * is kept, the others make way for it: it lies on the canvas, below them.
+   * is kept, the others make way for it: it lies on the canvas, below them. Undo brings it back.
    */
   #takeCandidate(candidate: Candidate): void {
     const { id, frame, state } = candidate;
@@ -194,6 +194,7 @@ export class Gallery {
       this.#chosen.delete(frame);
       this.#hidden.delete(frame);
     } else if (before.state === "open" && state === "accepted") this.#hidden.add(frame);
+    else if (before.state !== "open" && state === "open") this.choose(frame, id);
   }
 
   #takeJob(job: JobRecord): void {

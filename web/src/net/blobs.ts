@@ -85,9 +85,8 @@ async function told(response: Response): Promise<string> {
   const text = (await response.text().catch(() => "")).trim();
   try {
     const body: unknown = JSON.parse(text);
-    if (typeof body === "object" && body !== null) {
-      const reason = Object.values(body).find((value) => typeof value === "string");
-      if (typeof reason === "string") return reason;
+    if (typeof body === "object" && body !== null && "reason" in body) {
+      if (typeof body.reason === "string") return body.reason;
     }
   } catch {
     // Plain text, then.

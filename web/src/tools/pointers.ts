@@ -25,6 +25,7 @@ interface Press {
   readonly pointer: number;
   readonly tool: Tool;
   readonly isPan: boolean;
+  last: Sample;
 }
 
 export class Pointers {
@@ -68,6 +69,13 @@ export class Pointers {
     return press !== null;
   }
 
+  /** End what is being done where the pointer is, as if it were lifted there. */
+  finish(): void {
+    const press = this.#press;
+    this.#press = null;
+    press?.tool.up(press.last);
+  }
+
   updateCursor(): void {
     const { cursor } = this.#host.tool();
     const isPanning = this.#press?.isPan ?? false;
@@ -98,9 +106,10 @@ export class Pointers {
     if (this.#press || this.#isPinching) return;
     const isPan = this.#isPan(event);
     const tool = isPan ? this.#pan : this.#host.tool();
-    this.#press = { pointer: event.pointerId, tool, isPan: isPan || tool instanceof PanTool };
+    const last = this.#sample(event);
+    this.#press = { pointer: event.pointerId, tool, isPan: isPan || tool instanceof PanTool, last };
     this.updateCursor();
-    tool.down(this.#sample(event));
+    tool.down(last);
   }
 
   #isPan(event: PointerEvent): boolean {
@@ -119,8 +128,10 @@ export class Pointers {
     const samples = this.#samples(event);
     const last = samples.at(-1);
     if (last) this.#host.setCursor(last.at);
-    if (this.#press?.pointer === event.pointerId) this.#press.tool.move(samples);
-    else if (!this.#press && last && event.pointerType !== "touch") {
+    if (this.#press?.pointer === event.pointerId) {
+      this.#press.last = last ?? this.#press.last;
+      this.#press.tool.move(samples);
+    } else if (!this.#press && last && event.pointerType !== "touch") {
       this.#host.tool().hover?.(this.#isSpaceDown ? null : last);
     }
   }

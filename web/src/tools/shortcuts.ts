@@ -68,6 +68,9 @@ const WITH_COMMAND: Readonly<Record<string, Exclude<Action["do"], "tool">>> = {
   Enter: "generate",
 };
 
+/** What switches and sliders take themselves, or what would surprise somebody who is at one. */
+const CONTROL_KEYS = new Set(["Space", "Backspace", "Delete"]);
+
 /** What this key asks for; null for keys that are the browser's or the input method's. */
 export function actionOf(key: Key): Action | null {
   if (key.isComposing || key.altKey) return null;
@@ -98,5 +101,6 @@ export function belongsToControl(key: Key, target: EventTarget | null): boolean 
   if (target.closest("button, [role=button], a[href], summary")) {
     return key.code === "Enter" || key.code === "Space";
   }
-  return target instanceof HTMLInputElement && key.code.startsWith("Arrow");
+  if (!(target instanceof HTMLInputElement)) return false;
+  return CONTROL_KEYS.has(key.code) || key.code.startsWith("Arrow");
 }

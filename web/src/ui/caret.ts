@@ -1,4 +1,11 @@
-/** Where the caret goes when somebody else changes the text around it. */
+/** What becomes of a text and its caret when several people type at once. */
+
+import { apply, diff, transform } from "../sync/text";
+
+/** `base` with both changes: that to `mine` and that to `theirs`. */
+export function merged(base: string, mine: string, theirs: string): string {
+  return apply(theirs, transform(diff(base, mine), diff(base, theirs), { first: false }));
+}
 
 /** The position in `after` of what stood at `caret` in `before` (UTF-16 units, as in fields). */
 export function movedCaret(before: string, after: string, caret: number): number {

@@ -1,13 +1,14 @@
 /**
  * What the first screen offers to make: plain things that the embedded model draws well.
  *
- * Prompts are sent in English, the language of the model's captions, whatever the words around
- * them. `art` is a small drawing for the card, in a box of 96 × 72.
+ * The model knows both languages: a prompt is sent as the card says it. `art` is a small drawing
+ * for the card, in a box of 96 × 72.
  */
 
+import type { Language } from "./words";
+
 export interface Example {
-  readonly prompt: string;
-  readonly label: { readonly en: string; readonly zh: string };
+  readonly prompt: Readonly<Record<Language, string>>;
   readonly art: readonly { readonly d: string; readonly fill: string }[];
 }
 
@@ -15,8 +16,7 @@ const BOX = "M0 0H96V72H0Z";
 
 export const EXAMPLES: readonly Example[] = [
   {
-    prompt: "a red heart on a white background",
-    label: { en: "a red heart on a white background", zh: "白色背景上的一颗红心" },
+    prompt: { en: "a red heart on a white background", zh: "白色背景上的一颗红心" },
     art: [
       { d: BOX, fill: "#fbfaf7" },
       {
@@ -26,8 +26,7 @@ export const EXAMPLES: readonly Example[] = [
     ],
   },
   {
-    prompt: "a green tree on a meadow, blue sky",
-    label: { en: "a green tree on a meadow, blue sky", zh: "蓝天下草地上的一棵绿树" },
+    prompt: { en: "a green tree on a meadow, blue sky", zh: "草地上的一棵绿树，蓝天" },
     art: [
       { d: BOX, fill: "#a9d6f5" },
       { d: "M0 54C24 48 64 48 96 54V72H0Z", fill: "#7cc35b" },
@@ -39,8 +38,7 @@ export const EXAMPLES: readonly Example[] = [
     ],
   },
   {
-    prompt: "a yellow star, night sky",
-    label: { en: "a yellow star, night sky", zh: "夜空中的一颗黄星" },
+    prompt: { en: "a yellow star, night sky", zh: "夜空中的一颗黄色星星" },
     art: [
       { d: BOX, fill: "#1c2550" },
       {

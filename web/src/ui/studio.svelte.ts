@@ -50,6 +50,9 @@ export class Studio {
   #lastToast = 0;
   /** The frame whose prompt should get the focus. */
   promptFor = $state.raw<RecordId | null>(null);
+  /** Heights of the tools with their settings, and of the panel of the selected frame. */
+  footerPx = $state.raw(0);
+  panelPx = $state.raw(0);
 
   readonly #onStatus: () => void;
   readonly #onPeople: () => void;
@@ -233,8 +236,9 @@ export class Studio {
     this.#toasts = this.#toasts.filter((toast) => toast.id !== id);
   }
 
+  /** Take another tool; what is being drawn with the one before it is kept. */
   pick(tool: ToolName): void {
-    this.#pointers.abandon();
+    this.#pointers.finish();
     this.desk.tool = tool;
     this.#pointers.updateCursor();
   }
@@ -292,6 +296,10 @@ export class Studio {
     this.room.discard(candidate);
   }
 
+  discardAll(frame: RecordId): void {
+    for (const { id } of this.candidates(frame)) this.room.discard(id);
+  }
+
   deleteSelection(): void {
     deleteSelection({ desk: this.desk, room: this.room, view: this.view });
   }
@@ -340,10 +348,14 @@ export class Studio {
     this.view.fit(this.insets);
   }
 
+  /** Whether the panel of the selected frame lies above the tools, not beside the canvas. */
+  get isNarrow(): boolean {
+    return this.size.width < NARROW_PX;
+  }
+
   /** What the panels cover. */
   get insets(): Insets {
-    const { width } = this.view.size;
-    if (width < NARROW_PX) return { top: 84, right: 20, bottom: 340, left: 20 };
+    if (this.isNarrow) return { top: 84, right: 20, bottom: 340, left: 20 };
     return { top: 88, right: this.frame ? PANEL_PX + 24 : 40, bottom: 150, left: 40 };
   }
 

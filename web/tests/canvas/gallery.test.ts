@@ -131,3 +131,18 @@ test("the job of a frame is the newest, and the frame is busy while any is unfin
   put(job("j", "f", { state: "cancelled" }));
   expect(gallery.isBusy("f")).toBe(false);
 });
+
+test("U13 a kept or discarded picture that comes back by undo is shown", () => {
+  const drawable = new Set(["blob of a", "blob of b"]);
+  const { gallery, put } = galleryOf(
+    drawable,
+    frame("f"),
+    candidate("a", "j"),
+    candidate("b", "j"),
+  );
+  for (const state of ["accepted", "discarded"] as const) {
+    put(candidate("a", "j", { state }));
+    put(candidate("a", "j"));
+    expect(gallery.shown("f")?.id).toBe("a");
+  }
+});

@@ -104,3 +104,13 @@ test("a pointer that the system takes away leaves no stroke", () => {
   fire("pointercancel", 60, 60);
   expect(strokes()).toBe(0);
 });
+
+test("a stroke that is interrupted by taking another tool is kept", () => {
+  fire("pointerdown", 10, 10);
+  fire("pointermove", 60, 60);
+  pointers.finish();
+  fire("pointermove", 90, 90);
+  fire("pointerup", 90, 90);
+  expect(strokes()).toBe(1);
+  expect(bench.desk.ink).toBeNull();
+});

@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { actionOf, type Key } from "../../src/tools/shortcuts";
+import { afterEach, expect, test, vi } from "vitest";
+import { actionOf, belongsToControl, type Key } from "../../src/tools/shortcuts";
 
 function key(code: string, more: Partial<Key> = {}): Key {
   const plain = { ctrlKey: false, metaKey: false, shiftKey: false, altKey: false };
@@ -25,4 +25,23 @@ test("the browser keeps its own keys", () => {
   for (const code of ["KeyT", "KeyR", "KeyB", "KeyV", "Minus"]) {
     expect(actionOf(key(code, { ctrlKey: true }))).toBeNull();
   }
+});
+
+class FakeElement extends EventTarget {
+  closest(): null {
+    return null;
+  }
+}
+class FakeInput extends FakeElement {}
+
+afterEach(() => vi.unstubAllGlobals());
+
+test("a slider or a switch that has the focus keeps the keys that work it", () => {
+  vi.stubGlobal("HTMLElement", FakeElement);
+  vi.stubGlobal("HTMLInputElement", FakeInput);
+  for (const code of ["Space", "ArrowLeft", "Backspace", "Delete"]) {
+    expect(belongsToControl(key(code), new FakeInput())).toBe(true);
+    expect(belongsToControl(key(code), new FakeElement())).toBe(false);
+  }
+  expect(belongsToControl(key("KeyB"), new FakeInput())).toBe(false);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { movedCaret } from "../../src/ui/caret";
+import { merged, movedCaret } from "../../src/ui/caret";
 
 test("U17 the caret stays where it was in the text, whatever others type around it", () => {
   // The caret stands before "tree".
@@ -9,4 +9,11 @@ test("U17 the caret stays where it was in the text, whatever others type around 
   expect(movedCaret("a green tree", "a tree", 5)).toBe(2);
   expect(movedCaret("tree", "a tree", 0)).toBe(0);
   expect(movedCaret("", "abc", 0)).toBe(0);
+});
+
+test("U17 what others type while an input method composes is not lost", () => {
+  expect(merged("", "红心", "a ")).toBe("a 红心");
+  expect(merged("树", "一棵树", "树，蓝天")).toBe("一棵树，蓝天");
+  expect(merged("a tree", "a 树", "a big tree")).toBe("a big 树");
+  expect(merged("same", "same", "other")).toBe("other");
 });
