@@ -32,7 +32,9 @@ def choose_dtype(choice: DtypeChoice, device: torch.device) -> torch.dtype:
     if choice != "auto":
         return _DTYPES[choice]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # What is emulated works too, but many times slower than fp16.
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bf16 else torch.float16
     return torch.bfloat16 if has_amx_bf16() else torch.float32
 
 

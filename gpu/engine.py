@@ -126,7 +126,9 @@ class Engine:
                 else:
                     self._sleep()
         except BaseException:
-            self._crashed(traceback.format_exc())
+            # A step that outlasts `close` finds its jobs gone.
+            if not self._closing:
+                self._crashed(traceback.format_exc())
 
     def _take_inbox(self) -> None:
         while self._inbox and not self._closing:
@@ -143,10 +145,16 @@ class Engine:
         """Run a plan; one that fails is halved until only the culprit is left (G7)."""
         now = self._clock()
         self._announce(plan)
+        failure: Exception | None = None
         try:
             batch = self._runner.step(plan, self._due_previews(plan, now))
         except Exception as error:
-            self._retry(plan, error)
+            if _is_fatal(error):
+                raise
+            # Its frames hold the batch's activations: they go before the halves run.
+            failure = error.with_traceback(None)
+        if failure is not None:
+            self._retry(plan, failure)
             return
         for timing in self._runner.timings():
             self._costs.observe(timing.shape, timing.rows, timing.seconds)
@@ -162,8 +170,6 @@ class Engine:
         self._act(outcome)
 
     def _retry(self, plan: StepPlan, error: Exception) -> None:
-        if _is_fatal(error):
-            raise error
         if _is_out_of_memory(error):
             self._costs.forbid(plan.shape, plan.rows)
             torch.cuda.empty_cache()
@@ -231,6 +237,7 @@ class Engine:
         try:
             painting = self._runner.prepare(job)
         except Exception as error:
+            self._end_if_fatal(error)
             self._post(partial(self._fail, job.id, _reason(error)))
         else:
             self._post(partial(self._prepared, painting))
@@ -242,6 +249,7 @@ class Engine:
         try:
             png = self._runner.finish(painting, job)
         except Exception as error:
+            self._end_if_fatal(error)
             self._end(job.id, Failed(job.id, _reason(error)))
         else:
             seconds = self._clock() - state.submitted_s
@@ -268,6 +276,11 @@ class Engine:
             preview = Preview(job=job, step=step, steps=state.steps, box=state.box, jpeg=jpeg)
             state.previews_under_way -= 1
             self._say(job, preview)
+
+    def _end_if_fatal(self, error: Exception) -> None:
+        """A device that is lost ends the worker, even if no step would find out (P7)."""
+        if _is_fatal(error) and not self._closing:
+            self._crashed("".join(traceback.format_exception(error)))
 
     def _say(self, job: JobId, event: Event) -> None:
         with self._ending:

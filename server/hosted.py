@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from server.core import codec
@@ -37,6 +38,7 @@ from server.core.messages import (
 from server.core.messages import Cancel as CancelRequest
 from server.core.room import Entry, Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
+from server.core.tail import Tail, entry_bytes
 from server.net.outbox import Key, Packet
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SNAPSHOT_BYTES = 64 * 1024 * 1024
+"""Of entries since the last snapshot, after which the room is written anew: what is read when it
+is loaded stays bounded, however large the ops are."""
 NOT_SAVED = 4503
 NOT_SAVED_REASON = "the room can't be saved at the moment: keep your edits and connect again"
 
@@ -89,12 +94,15 @@ class HostedRoom:
     ) -> None:
         self._room = room
         self._log = opened.log
-        self._tail = deque(opened.entries, maxlen=keep_entries)
+        self._tail = Tail(opened.entries, keep_entries)
         self._generation = generation
         self._limits = limits
         self._now_ms = now_ms
         self._snapshot_every = snapshot_every
         self._snapshot_seq = opened.state.seq if opened.state else 0
+        self._new_bytes = sum(
+            entry_bytes(entry) for entry in opened.entries if entry.seq > self._snapshot_seq
+        )
         self._members: dict[str, Member] = {}
         self._arriving: dict[str, Member] = {}
         self._durable = int(room.seq)
@@ -241,11 +249,14 @@ class HostedRoom:
 
     def _remember(self, entry: Entry) -> None:
         self._tail.append(entry)
-        if entry.seq - self._snapshot_seq >= self._snapshot_every:
+        self._new_bytes += entry_bytes(entry)
+        num_new = entry.seq - self._snapshot_seq
+        if num_new >= self._snapshot_every or self._new_bytes >= SNAPSHOT_BYTES:
             self._snapshot()
 
     def _snapshot(self) -> None:
         self._snapshot_seq = int(self._room.seq)
+        self._new_bytes = 0
         self._log.snapshot(self._room.state())
 
     def _when_durable(self, act: Callable[[], None]) -> None:
@@ -259,14 +270,11 @@ class HostedRoom:
 
     def _tail_since(self, hello: Hello) -> Iterator[ServerMessage] | None:
         """The ops since where somebody stood; None if they need a snapshot."""
-        resume, seq = hello.resume, self._room.seq
-        if resume is None or resume.epoch != self._room.epoch or resume.seq > seq:
+        resume = hello.resume
+        if resume is None or resume.epoch != self._room.epoch:
             return None
-        oldest = self._tail[0].seq if self._tail else seq + 1
-        if resume.seq + 1 < oldest:
-            return None
-        missed = [entry for entry in self._tail if entry.seq > resume.seq]
-        return (applied(entry) for entry in missed)
+        missed = self._tail.since(resume.seq, self._room.seq)
+        return None if missed is None else map(applied, missed)
 
     def _welcome(
         self, member: Member, seq: int, is_snapshot: bool, content: Iterable[ServerMessage]
@@ -284,8 +292,13 @@ class HostedRoom:
             limits=self._limits,
             engine=self._generation.engine,
         )
-        for message in (welcome, *content, *self._news_for(member), JoinReady(seq=seq)):
-            member.sender.send_join(packed(message))
+        member.sender.send_join(packed(welcome))
+        for message in content:
+            # Encoded when it is written: a room of 64 MiB is neither done in one turn, nor
+            # there once more for each reader who takes their time.
+            member.sender.send_join(Packet(partial(codec.encode, message)))
+        for news in (*self._news_for(member), JoinReady(seq=seq)):
+            member.sender.send_join(packed(news))
 
     def _news_for(self, member: Member) -> Iterator[ServerMessage]:
         yield self._history(member.person_id)

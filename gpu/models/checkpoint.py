@@ -65,6 +65,8 @@ def check_component(folder: Path) -> None:
     """Raise ModelError unless a model's part has weights and all that would be opened are safe."""
     if not folder.is_dir():
         raise ModelError(f"expected the folder {folder}: the model is not complete")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"expected {folder / 'config.json'}: the model is not complete")
     weights = [file for file in _files(folder) if file.name.endswith(".safetensors")]
     for file in weights:
         require_safetensors(file)
@@ -77,6 +79,16 @@ def check_component(folder: Path) -> None:
             "no safetensors: get the model's .safetensors version."
         )
     raise ModelError(f"{folder} has no .safetensors weights: the model is not complete")
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise ModelError unless the folder has a vocabulary."""
+    wanted = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+    if not any(all((folder / name).is_file() for name in names) for names in wanted):
+        raise ModelError(
+            f"expected {folder} to hold tokenizer.json, or vocab.json and merges.txt: "
+            "the model is not complete"
+        )
 
 
 def _files(folder: Path) -> Iterable[Path]:

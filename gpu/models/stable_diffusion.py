@@ -11,17 +11,18 @@ import gzip
 import json
 import threading
 from collections import OrderedDict
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from gpu.models.checkpoint import check_component, require_safetensors
+from gpu.models.checkpoint import check_component, check_tokenizer, require_safetensors
 from gpu.models.family import Family, LoadOptions, ModelError, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _SD1 = Path(__file__).parent / "sd1"
 _AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
@@ -62,7 +63,11 @@ class StableDiffusion:
         self._vae = vae.eval()
         self._text_encoder = text_encoder.eval()
         self._tokenizer = tokenizer
+        self._max_tokens = min(
+            tokenizer.model_max_length, text_encoder.config.max_position_embeddings
+        )
         self._offloads = _place((self._text_encoder, self._vae), options)
+        self._fetching = threading.Lock()
         self._prompts: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -75,14 +80,13 @@ class StableDiffusion:
         tokens = self._tokenizer(
             text,
             padding="max_length",
-            max_length=self._tokenizer.model_max_length,
+            max_length=self._max_tokens,
             truncation=True,
             return_tensors="pt",
         )
-        with torch.inference_mode():
+        with self._fetched(), torch.inference_mode():
             encoded: Tensor = self._text_encoder(tokens.input_ids.to(self.device))[0][0]
         encoded = encoded.to(self.dtype)
-        self._release()
         with self._lock:
             self._prompts[text] = encoded
             while len(self._prompts) > _MAX_PROMPTS:
@@ -91,7 +95,7 @@ class StableDiffusion:
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         pixels = pixels.to(self.device, self._vae.dtype, memory_format=torch.channels_last)
-        with torch.inference_mode():
+        with self._fetched(), torch.inference_mode():
             encoded = self._vae.encode(pixels)
             if hasattr(encoded, "latents"):
                 latents = encoded.latents
@@ -99,16 +103,14 @@ class StableDiffusion:
                 latents = encoded.latent_dist.mode()
             else:
                 latents = encoded.latent_dist.sample(generator)
-        self._release()
         return (latents.float() * self._vae.config.scaling_factor).contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with self._fetched(), torch.inference_mode():
             scaled = (latents / self._vae.config.scaling_factor).to(
                 self.device, self._vae.dtype, memory_format=torch.channels_last
             )
             pixels: Tensor = self._vae.decode(scaled, return_dict=False)[0]
-        self._release()
         return pixels.float()
 
     def denoise(self, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
@@ -120,9 +122,21 @@ class StableDiffusion:
         )[0]
         return output
 
-    def _release(self) -> None:
-        for hook in self._offloads:
-            hook.offload()
+    @contextmanager
+    def _fetched(self) -> Iterator[None]:
+        """Use text encoder or autoencoder, put away again afterwards with low VRAM.
+
+        Then one thread at a time: none may put away what another is computing with.
+        """
+        if not self._offloads:
+            yield
+            return
+        with self._fetching:
+            try:
+                yield
+            finally:
+                for hook in self._offloads:
+                    hook.offload()
 
 
 def load(options: LoadOptions, report: Report) -> Family:
@@ -146,6 +160,7 @@ def _load_folder(options: LoadOptions, report: Report) -> StableDiffusion:
     parts = _parts(folder)
     for name in ("unet", "vae", "text_encoder"):
         check_component(folder / name)
+    check_tokenizer(folder / "tokenizer")
     report("importing the model's classes")
     import diffusers
     import transformers
@@ -160,12 +175,30 @@ def _load_folder(options: LoadOptions, report: Report) -> StableDiffusion:
             (transformers.CLIPTextModel, "text_encoder", torch.float32),
         )
     )
+    _require_plain(folder, unet, vae, text_encoder)
     tokenizer = transformers.CLIPTokenizer.from_pretrained(
         folder / "tokenizer", local_files_only=True, trust_remote_code=False
     )
     config = _read_json(folder / "scheduler" / "scheduler_config.json")
     name = folder.resolve().name
     return StableDiffusion(name, unet, vae, text_encoder, tokenizer, config, options)
+
+
+def _require_plain(folder: Path, unet: Any, vae: Any, text_encoder: Any) -> None:
+    """The parts fit each other, and the U-Net takes latents, a time and a text, nothing more."""
+    wanted = {
+        "in_channels": (vae.config.latent_channels,),
+        "cross_attention_dim": (text_encoder.config.hidden_size,),
+        "addition_embed_type": (None, "text"),
+        "class_embed_type": (None,),
+        "num_class_embeds": (None,),
+    }
+    for name, values in wanted.items():
+        if (found := unet.config.get(name)) not in values:
+            raise ModelError(
+                f"{folder}: expected its unet's {name} to be {values[-1]}, got {found}: "
+                "Stable Diffusion 1.x models can be used, not XL, inpainting or depth ones"
+            )
 
 
 def _autoencoder_dtype(name: str, options: LoadOptions) -> torch.dtype:
@@ -252,9 +285,15 @@ def _load_file(options: LoadOptions, report: Report) -> StableDiffusion:
 
 def _require_sd1(path: Path) -> None:
     """Tell Stable Diffusion 1.x by its parts and the width of its text, before loading it."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
+    try:
+        file = safe_open(path, "pt")
+    except SafetensorError as error:
+        raise ModelError(
+            f"{path} is not a whole safetensors file ({error}): download it again"
+        ) from error
+    with file:
         names = set(file.keys())
         missing = [part for part in _SD1_TENSORS if part not in names]
         found = "parts of it are missing: " + ", ".join(missing)

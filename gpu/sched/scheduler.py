@@ -85,13 +85,17 @@ class Scheduler:
     # --- commands ----------------------------------------------------------------------
 
     def add(self, ticket: Ticket) -> Outcome:
-        """Take a job in. The newest of a slot wins, unless the one before is half done (F8, F9)."""
+        """Take a job in. The newest of a slot wins, unless the one before has its turn.
+
+        Half of it is done (F8), or others came already while it was prepared (F12); then the
+        newest waits (F9).
+        """
         assert ticket.id not in self._jobs, f"job {ticket.id} was added twice"
         assert not self.is_full, "ask is_full first"
         superseded = []
         running = self._active.get(ticket.slot)
-        if running is not None and self._jobs[running].is_half_done:
-            waiting = self._waiting.get(ticket.slot)
+        waiting = self._waiting.get(ticket.slot)
+        if running is not None and (waiting is not None or self._jobs[running].keeps_its_turn):
             if waiting is not None:
                 superseded.append(waiting)
                 self._forget(waiting)

@@ -98,5 +98,9 @@ class Progress:
         return self.ticket.live or self.steps_done == 0
 
     @property
-    def is_half_done(self) -> bool:
-        return self.demand is not None and 2 * self.steps_done >= self.demand.steps
+    def keeps_its_turn(self) -> bool:
+        """Half done (F8), or live and being prepared (F12): a hand that doesn't rest would
+        replace each live picture before it was ready."""
+        if self.demand is None:
+            return self.ticket.live
+        return 2 * self.steps_done >= self.demand.steps

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from server.core.limits import RoomLimits
 
 MAX_COMPONENTS = 1_000
+MAX_TRANSFORMED = 100_000
+"""Components walked over for one edit that comes late: about 0.1 s, in which nobody is served."""
 
 
 class TextEdit(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +31,10 @@ class TextEdit(msgspec.Struct, frozen=True, array_like=True):
     id: str
     field: str
     delta: list[int | str]
+
+    @property
+    def num_parts(self) -> int:
+        return sum(len(part) if isinstance(part, str) else 1 for part in self.delta)
 
 
 class Canvas:
@@ -40,6 +46,7 @@ class Canvas:
         self.stamps: dict[str, Stamps] = {}
         self.num_bytes = 0
         self.edits: deque[TextEdit] = deque()
+        self._num_edit_parts = 0
         self.edits_floor = 0
         """Edits made on a text older than this can't be transformed any more."""
 
@@ -60,9 +67,16 @@ class Canvas:
         return since[::-1]
 
     def remember(self, edits: Iterable[TextEdit]) -> None:
-        self.edits.extend(edits)
-        while len(self.edits) > self.limits.text_edits:
-            self.edits_floor = self.edits.popleft().seq
+        for edit in edits:
+            self.edits.append(edit)
+            self._num_edit_parts += edit.num_parts
+        while (
+            len(self.edits) > self.limits.text_edits
+            or self._num_edit_parts > self.limits.text_edit_parts
+        ):
+            oldest = self.edits.popleft()
+            self._num_edit_parts -= oldest.num_parts
+            self.edits_floor = oldest.seq
 
 
 class Draft:
@@ -227,13 +241,16 @@ class Draft:
         layer = self.get(layer_id) if layer_id else None
         if layer is not None and not isinstance(layer, Layer):
             raise Refusal("bad_record", f"{layer_id} is a {schema.type_name(layer)}, not a layer")
-        area_px = self._canvas.limits.frame_area_px
-        if isinstance(record, Frame) and record.w * record.h > area_px:
+        if isinstance(record, Frame) and self._is_too_large(record):
             raise Refusal(
                 "bad_record",
-                f"expected a frame of at most {area_px} square units, "
+                f"expected a frame of at most {self._canvas.limits.frame_area_px} square units, "
                 f"got {record.w:.0f} by {record.h:.0f}: make it smaller",
             )
+
+    def _is_too_large(self, record: Record) -> bool:
+        area_px = self._canvas.limits.frame_area_px
+        return isinstance(record, Frame) and record.w * record.h > area_px
 
     def _check_edit(self, record: Record, edit: Edit) -> None:
         if not schema.is_text_field(record, edit.field):
@@ -245,11 +262,7 @@ class Draft:
         stamps = self._stamps_of(edit.id)
         floor = self._canvas.edits_floor
         if edit.base < floor or (stamps.restored and edit.base < stamps.born[0]):
-            raise Refusal(
-                "stale_text",
-                f"{edit.field} of {edit.id} was edited on a text of too long ago "
-                f"(number {edit.base}): look at it as it is now and type again",
-            )
+            raise _stale(edit)
 
     def _transformed(self, edit: Edit) -> list[int | str]:
         delta: list[int | str] = list(edit.delta)
@@ -258,7 +271,11 @@ class Draft:
             text.check(delta, text.old_span(delta))
         except text.DeltaError as error:
             raise _bad_edit(edit, str(error)) from None
+        num_transformed = 0
         for earlier in self._canvas.edits_since(edit.id, edit.field, max(edit.base, born)):
+            num_transformed += len(delta) + len(earlier.delta)
+            if num_transformed > MAX_TRANSFORMED:
+                raise _stale(edit)
             delta = text.transform(delta, earlier.delta, first=False)
         if len(delta) > MAX_COMPONENTS:
             raise _bad_edit(edit, f"expected at most {MAX_COMPONENTS} parts: send it in pieces")
@@ -290,8 +307,12 @@ class Draft:
         if not mine:
             return
         values = {name: field.old for name, field in mine.items()}
+        restored = schema.patched(record, values)
+        # Half of a size may be somebody else's by now: the old half needn't fit it.
+        if self._is_too_large(restored):
+            return
         self._set(
-            schema.patched(record, values),
+            restored,
             now.with_fields({name: field.old_stamp for name, field in mine.items()}),
         )
         self.changes.append(Patch(move.id, values))
@@ -299,6 +320,14 @@ class Draft:
 
 def _cost(records: Iterable[Record | None]) -> int:
     return sum(schema.cost_bytes(record) for record in records if record is not None)
+
+
+def _stale(edit: Edit) -> Refusal:
+    return Refusal(
+        "stale_text",
+        f"{edit.field} of {edit.id} was edited on a text of too long ago "
+        f"(number {edit.base}): look at it as it is now and type again",
+    )
 
 
 def _bad_edit(edit: Edit, what: str) -> Refusal:

@@ -16,6 +16,8 @@ class RoomLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How many op ids are remembered, so that an op that comes again isn't applied again."""
     text_edits: int = 4_000
     """How many edits of texts are kept for edits made on an older text."""
+    text_edit_parts: int = 400_000
+    """Of all kept edits together: their counts and their inserted characters."""
     undo_steps: int = 200
     """Of one person."""
     undo_people: int = 256

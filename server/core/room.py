@@ -101,8 +101,8 @@ class Room:
         room._seq = state.seq
         room._seen = dict(state.seen)
         room._canvas.load(state.records, state.stamps)
-        room._canvas.edits.extend(state.edits)
         room._canvas.edits_floor = state.edits_floor
+        room._canvas.remember(state.edits)
         room._stacks = undo.Stacks(
             room.limits, {person: stack.copy() for person, stack in state.stacks.items()}
         )

@@ -9,7 +9,20 @@ import msgspec
 
 from server.core import strokes
 from server.core.errors import Refusal
-from server.core.records import TEXT_FIELDS, Candidate, Frame, Job, Mask, Record, Stroke
+from server.core.records import (
+    TEXT_FIELDS,
+    Candidate,
+    Change,
+    Delete,
+    Edit,
+    Frame,
+    Job,
+    Mask,
+    Patch,
+    Put,
+    Record,
+    Stroke,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +73,20 @@ def cost_bytes(record: Record) -> int:
         case Job() | Candidate():
             return BASE_BYTES + 2 * len(record.prompt)
         case _:
+            return BASE_BYTES
+
+
+def change_bytes(change: Change) -> int:
+    """About what the change takes in memory and on the wire."""
+    match change:
+        case Put(record):
+            return cost_bytes(record)
+        case Patch(_, fields):
+            values = [value for value in fields.values() if isinstance(value, bytes | str)]
+            return BASE_BYTES + sum(map(len, values))
+        case Edit(delta=delta):
+            return BASE_BYTES + sum(len(part) if isinstance(part, str) else 8 for part in delta)
+        case Delete():
             return BASE_BYTES
 
 

@@ -98,7 +98,10 @@ def _cost(move: Move) -> int:
         return cost_bytes(move.record)
     if isinstance(move, Patched):
         values = (value for f in move.fields.values() for value in (f.old, f.new))
-        return BASE_BYTES + sum(len(v) for v in values if isinstance(v, bytes | str))
+        # A field is kept with two values and two stamps, and takes its time to take back.
+        return BASE_BYTES * len(move.fields) + sum(
+            len(value) for value in values if isinstance(value, bytes | str)
+        )
     return BASE_BYTES
 
 

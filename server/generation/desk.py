@@ -133,6 +133,7 @@ class Desk:
     def _submit(self, making: Making, plan: Plan) -> None:
         making.plan = plan
         if self._live.shows(making):
+            self._drop_older(making)
             self._release(making, "done")
             return
         assert self._worker is not None

@@ -66,8 +66,12 @@ class Making:
         return self.plan.digest, self.seed, (frame.x, frame.y, frame.w, frame.h)
 
     def slot(self, index: int) -> str:
-        """What a newer picture of the same place replaces, see `gpu.api.Job.slot`."""
-        return f"{self.room.id}/{self.frame.id}/{index}"
+        """What a newer picture of the same place replaces, see `gpu.api.Job.slot`.
+
+        A live frame's pictures and those that somebody asked for leave each other alone (G38).
+        """
+        kind = "live" if self.is_live else "asked"
+        return f"{self.room.id}/{self.frame.id}/{kind}/{index}"
 
     def begin(self, index: int) -> bool:
         """Note that a worker began a picture; says whether that makes it a new attempt."""

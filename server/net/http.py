@@ -106,7 +106,11 @@ async def top_file(request: Request) -> Response:
     settings: Settings = request.app.state.settings
     name = Path(request.path_params["file"]).name
     file = settings.web_dir / name
-    if name.startswith(".") or not await asyncio.to_thread(file.is_file):
+    try:
+        is_there = await asyncio.to_thread(file.is_file)
+    except OSError:  # a name too long for any file
+        is_there = False
+    if name.startswith(".") or not is_there:
         return error(404, "not_found", "there is nothing here")
     return FileResponse(file, headers=PAGE_HEADERS)
 

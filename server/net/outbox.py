@@ -8,15 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from websockets.frames import Frame, Opcode
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Packet:
-    """An encoded message, framed for the wire once, however many clients it goes to."""
+    """A message, encoded and framed for the wire once, however many clients it goes to."""
 
-    def __init__(self, payload: bytes) -> None:
-        self.payload = payload
+    def __init__(self, content: bytes | Callable[[], bytes]) -> None:
+        """`content` is the encoded message, or what encodes it when it is written."""
+        self._content = content
+
+    @cached_property
+    def payload(self) -> bytes:
+        return self._content if isinstance(self._content, bytes) else self._content()
 
     @cached_property
     def frame(self) -> bytes:

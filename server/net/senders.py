@@ -116,7 +116,7 @@ class DirectSender(_Sender):
         return self._socket.is_open
 
     def _close(self, code: int, reason: str) -> None:
-        if code != TOO_SLOW:
+        while code != TOO_SLOW and self._outbox and not self._socket.is_paused:
             self._flush()
         self._socket.close(code, reason)
 
@@ -130,9 +130,13 @@ class DirectSender(_Sender):
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        while self._outbox and not self._socket.is_paused:
-            frames = [packet.frame for packet in self._outbox.take(WRITE_BYTES)]
-            self._socket.write_frames(b"".join(frames))
+        if self._socket.is_paused:
+            return
+        frames = [packet.frame for packet in self._outbox.take(WRITE_BYTES)]
+        self._socket.write_frames(b"".join(frames))
+        if self._outbox:
+            # Whoever takes a whole room in doesn't take the others' turn.
+            self._wake()
 
 
 class AsgiSender(_Sender):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
 
@@ -40,7 +39,7 @@ async def room_socket(websocket: WebSocket) -> None:
     if is_room_id(room):
         connection = hub.connect(RoomId(room), sender)
         try:
-            await _receive_all(websocket, hub, connection)
+            await receive_all(websocket, hub, connection)
         finally:
             hub.disconnect(connection)
     else:
@@ -53,11 +52,15 @@ def is_allowed_origin(websocket: WebSocket, settings: Settings) -> bool:
     origin = websocket.headers.get("origin")
     if origin is None or origin in settings.origins:
         return True
-    return urlsplit(origin).netloc == websocket.headers.get("host")
+    _, _, host = origin.partition("://")
+    return host != "" and host == websocket.headers.get("host")
 
 
-async def _receive_all(websocket: WebSocket, hub: Hub, connection: Connection) -> None:
-    """Feed the hub until the socket is closed, by whichever side."""
+async def receive_all(websocket: WebSocket, hub: Hub, connection: Connection) -> None:
+    """Feed the hub until the socket is closed, by whichever side.
+
+    Messages that came in one piece are there without waiting: in between it is the others' turn.
+    """
     deadline: float | None = HELLO_TIMEOUT_S
     while True:
         try:
@@ -74,3 +77,4 @@ async def _receive_all(websocket: WebSocket, hub: Hub, connection: Connection) -
             return
         await hub.receive(connection, data)
         deadline = None
+        await asyncio.sleep(0)

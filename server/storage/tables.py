@@ -17,6 +17,8 @@ from server.core.snapshots import decode_parts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+KEPT_BYTES = 16 * 1024 * 1024
+
 metadata = sa.MetaData()
 rooms = sa.Table(
     "rooms",
@@ -94,13 +96,27 @@ def finish_snapshot(
 def load_room(
     connection: sa.Connection, room: RoomId
 ) -> tuple[Epoch, RoomState | None, list[Entry]]:
-    """The room's epoch, its last snapshot, and the entries that are still there."""
+    """The room's epoch, its last snapshot, the entries after it, and the last ones before it.
+
+    Of those before it no more than about KEPT_BYTES: they are for those who resume.
+    """
     epoch = connection.execute(sa.select(rooms.c.epoch).where(rooms.c.id == room)).scalar_one()
     seq = connection.execute(sa.select(snapshots.c.seq).where(snapshots.c.room == room)).scalar()
     state = None
     if seq is not None:
         query = sa.select(parts.c.data).where(parts.c.room == room, parts.c.seq == seq)
         state = decode_parts(connection.execute(query.order_by(parts.c.part)).scalars())
-    query = sa.select(entries.c.entry).where(entries.c.room == room).order_by(entries.c.seq)
-    kept = [_decoder.decode(row) for row in connection.execute(query).scalars()]
-    return Epoch(epoch), state, kept
+    return Epoch(epoch), state, _load_entries(connection, room, seq or 0)
+
+
+def _load_entries(connection: sa.Connection, room: RoomId, snapshot_seq: int) -> list[Entry]:
+    query = sa.select(entries.c.seq, entries.c.entry).where(entries.c.room == room)
+    newest_first: list[Entry] = []
+    num_kept_bytes = 0
+    for seq, data in connection.execute(query.order_by(entries.c.seq.desc())):
+        if seq <= snapshot_seq:
+            num_kept_bytes += len(data)
+            if num_kept_bytes > KEPT_BYTES:
+                break
+        newest_first.append(_decoder.decode(data))
+    return newest_first[::-1]

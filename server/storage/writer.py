@@ -77,8 +77,9 @@ class Writer:
         self._settled = settled
         self._keep_entries = keep_entries
         self._changed = threading.Condition()
-        self._work: deque[Work] = deque()
-        self._snapshots: deque[Snapshot] = deque()
+        self._work: deque[Work | Snapshot] = deque()
+        self._snapshots: dict[RoomId, Snapshot] = {}
+        """The newest of each room, all of whose entries are written."""
         self._unfinished: _Unfinished | None = None
         self._failed: weakref.WeakSet[object] = weakref.WeakSet()
         self._closing = False
@@ -87,10 +88,7 @@ class Writer:
 
     def put(self, work: Work | Snapshot) -> None:
         with self._changed:
-            if isinstance(work, Snapshot):
-                self._snapshots.append(work)
-            else:
-                self._work.append(work)
+            self._work.append(work)
             self._changed.notify()
 
     def close(self) -> None:
@@ -102,11 +100,13 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._take()) is not None:
-            if batch:
-                self._settled(self._commit(batch))
+            if works := [work for work in batch if not isinstance(work, Snapshot)]:
+                self._settled(self._commit(works))
+            # A snapshot that were there before its entries would leave a gap if these failed.
+            self._snapshots.update((s.room, s) for s in batch if isinstance(s, Snapshot))
             self._write_part()
 
-    def _take(self) -> list[Work] | None:
+    def _take(self) -> list[Work | Snapshot] | None:
         """All that waits, up to a limit; empty if there is only a snapshot to write."""
         with self._changed:
             while not self._work:
@@ -152,10 +152,9 @@ class Writer:
 
     def _write_part(self) -> None:
         """Write the next part of the snapshot at hand, or begin with the next snapshot."""
-        with self._changed:
-            if self._unfinished is None and self._snapshots:
-                snapshot = self._snapshots.popleft()
-                self._unfinished = _Unfinished(snapshot, encode_parts(snapshot.state))
+        if self._unfinished is None and self._snapshots:
+            snapshot = self._snapshots.pop(next(iter(self._snapshots)))
+            self._unfinished = _Unfinished(snapshot, encode_parts(snapshot.state))
         at_hand = self._unfinished
         if at_hand is None:
             return

@@ -19,6 +19,17 @@ def test_p6_bf16_on_a_cpu_only_where_it_has_amx(monkeypatch: pytest.MonkeyPatch)
     assert choose_dtype("bf16", CPU) == torch.bfloat16
 
 
+def test_p6_a_gpu_that_only_emulates_bf16_computes_in_fp16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def is_bf16_supported(including_emulation: bool = True) -> bool:
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+
+    assert choose_dtype("auto", torch.device("cuda")) == torch.float16
+
+
 def test_p6_cuda_that_is_not_there_is_said_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

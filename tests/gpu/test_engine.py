@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import threading
+import weakref
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60
 ENDS = (Done, Cancelled, Failed)
+
+
+class Activations:
+    """Stands for what a forward has in memory."""
 
 
 class Faulty(Runner):
@@ -159,6 +165,68 @@ def test_g7_a_picture_that_alone_is_too_large_fails_with_advice(harness: Harness
 
     assert isinstance(end, Failed)
     assert "make the frame smaller" in end.reason
+
+
+def test_g7_what_a_failed_batch_held_is_free_before_its_halves_run(harness: Harness) -> None:
+    held: list[weakref.ref[Activations]] = []
+    still_held: list[bool] = []
+
+    def sabotage(plan: StepPlan) -> None:
+        if len(plan.seats) > 1:
+            activations = Activations()
+            held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("no")
+        still_held.extend(reference() is not None for reference in held)
+
+    harness.runner.sabotage = sabotage
+    harness.costs.observe((8, 8), 1, 1.0)
+    harness.costs.observe((8, 8), 8, 1.1)
+    jobs = [job(steps=30, guidance=1.0) for _ in range(3)]
+    for request in jobs:
+        harness.engine.submit(request)
+    harness.until_ended(*jobs)
+
+    assert held
+    assert not any(still_held)
+
+
+def test_p7_a_device_that_failed_ends_the_worker_whichever_thread_finds_out(
+    parts: tuple[StableDiffusion, Tables, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("prepare", "finish"):
+        harness = Harness(Faulty(*parts))  # type: ignore[arg-type]
+
+        def fail(*_arguments: object) -> None:
+            raise torch.AcceleratorError("an illegal memory access was encountered")
+
+        monkeypatch.setattr(harness.runner, stage, fail)
+        harness.engine.start()
+        harness.engine.submit(job(steps=1))
+
+        assert "illegal memory access" in harness.crashes.get(timeout=TIMEOUT_S)
+        harness.engine.close()
+
+
+def test_g6_a_step_that_outlasts_the_closing_is_no_crash(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu.engine._CLOSE_TIMEOUT_S", 0.0)
+    stepping, closed = threading.Event(), threading.Event()
+
+    def sabotage(_plan: StepPlan) -> None:
+        stepping.set()
+        closed.wait(TIMEOUT_S)
+
+    harness.runner.sabotage = sabotage
+    request = job(steps=2)
+    harness.engine.submit(request)
+    assert stepping.wait(TIMEOUT_S)
+    harness.engine.close()
+    closed.set()
+    harness.engine._thread.join(TIMEOUT_S)
+
+    assert harness.until_ended(request)[request.id] == Cancelled(request.id, "shutdown")
+    assert harness.crashes.empty()
 
 
 def test_g7_a_job_that_cannot_be_prepared_fails_with_the_reason(harness: Harness) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
 from gpu.models import stable_diffusion
@@ -101,6 +103,46 @@ def test_m2_another_architecture_is_named(tmp_path: Path, tiny_folder: Path) -> 
     assert "expected unet to be UNet2DConditionModel, got MyUNet" in refuse(folder)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    ["tokenizer", "tokenizer/vocab.json", "text_encoder/config.json", "unet", "scheduler"],
+)
+def test_m2_a_piece_that_is_missing_is_named(tmp_path: Path, tiny_folder: Path, piece: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    path = folder / piece
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    message = refuse(folder)
+    assert piece.split("/")[0] in message
+    assert "complete" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("in_channels", 9), ("cross_attention_dim", 64), ("addition_embed_type", "text_image")],
+)
+def test_m2_a_unet_that_wants_more_than_latents_time_and_text_is_named(
+    tmp_path: Path, tiny_folder: Path, setting: str, value: object
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    config = dict(UNet2DConditionModel.load_config(folder / "unet"))
+    extra = {"encoder_hid_dim": 32} if setting == "addition_embed_type" else {}
+    unet: Any = UNet2DConditionModel.from_config({**config, **extra, setting: value})
+    unet.save_pretrained(folder / "unet")
+
+    assert f"unet's {setting} to be" in refuse(folder)
+
+
+def test_m2_a_file_cut_short_after_its_header_is_to_be_downloaded_again(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"some.weight": torch.zeros(200)}, file)
+    file.write_bytes(file.read_bytes()[:-8])
+
+    assert "download it again" in refuse(file)
+
+
 def test_m2_a_file_that_is_no_sd1_checkpoint_is_named(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"some.weight": torch.zeros(2)}, file)
@@ -140,6 +182,34 @@ def test_m5_low_vram_gives_the_same_picture(tiny_folder: Path, tiny: StableDiffu
 
     torch.testing.assert_close(frugal.decode(latents), tiny.decode(latents))
     torch.testing.assert_close(frugal.encode_prompt("a house"), tiny.encode_prompt("a house"))
+
+
+def test_m5_low_vram_puts_nothing_away_that_another_thread_computes_with(
+    tiny_folder: Path,
+) -> None:
+    frugal = load(options(tiny_folder, low_vram=True), lambda _line: None)
+    assert isinstance(frugal, StableDiffusion)
+    decode, is_decoding, put_away_meanwhile = frugal._vae.decode, [False], []
+
+    class Hook:
+        def offload(self) -> None:
+            put_away_meanwhile.append(is_decoding[0])
+
+    def slow_decode(*arguments: Any, **settings: Any) -> Any:
+        is_decoding[0] = True
+        other.start()
+        other.join(0.2)
+        decoded = decode(*arguments, **settings)
+        is_decoding[0] = False
+        return decoded
+
+    frugal._offloads = [Hook()]
+    frugal._vae.decode = slow_decode
+    other = threading.Thread(target=frugal.encode_prompt, args=("something new",))
+    frugal.decode(torch.zeros(1, 16, 4, 4))
+    other.join()
+
+    assert put_away_meanwhile == [False, False]
 
 
 def test_m5_xformers_where_it_cannot_work_is_said_in_one_line(tiny_folder: Path) -> None:

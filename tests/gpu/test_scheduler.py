@@ -257,6 +257,22 @@ def test_f9_only_the_newest_waits() -> None:
     assert first.id not in scheduler
 
 
+def test_f12_a_hand_that_does_not_rest_cannot_replace_every_live_picture() -> None:
+    scheduler = Scheduler(costs())
+    first, *rest = (ticket(slot="frame", live=True) for _ in range(4))
+    assert scheduler.add(first).activated == (first.id,)
+
+    assert scheduler.add(rest[0]).superseded == ()
+    assert scheduler.add(rest[1]).superseded == (rest[0].id,)
+    scheduler.ready(first.id, Demand(SMALL, 1, 1))
+    assert scheduler.add(rest[2]).superseded == (rest[1].id,)
+
+    plan = scheduler.plan()
+    assert plan is not None
+    assert plan.ids == (first.id,)
+    assert scheduler.complete(plan).activated == (rest[2].id,)
+
+
 def test_f10_a_cancelled_job_frees_its_place_in_the_next_plan() -> None:
     scheduler = Scheduler(costs(max_rows=1))
     one, two = add(scheduler, ticket()), add(scheduler, ticket())

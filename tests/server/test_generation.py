@@ -148,7 +148,7 @@ async def test_g26_pictures_of_one_request_have_seeds_in_a_row_and_slots_of_thei
     async with Studio() as studio:
         jobs = await asked(studio, canvas.frame(seed=2**32 - 2, count=3), 3)
         assert [job.seed for job in jobs] == [2**32 - 2, 2**32 - 1, 0]
-        assert [job.slot for job in jobs] == [f"room/frame/{i}" for i in range(3)]
+        assert [job.slot for job in jobs] == [f"room/frame/asked/{i}" for i in range(3)]
         assert {(job.room, job.person, job.live) for job in jobs} == {("room", "ann", False)}
 
 
@@ -532,6 +532,33 @@ async def test_g33_an_older_picture_never_takes_the_place_of_a_newer_one() -> No
         assert studio.engine.cancelled == [old.id]
         (candidate,) = studio.room.candidates()
         assert studio.blobs.stored[candidate.blob] == PNG_RGBA
+
+
+async def test_g33_what_was_undone_before_it_was_drawn_is_never_shown() -> None:
+    async with Studio() as studio:
+        studio.room.put(live_frame())
+        await shown(studio, await drawn(studio, 1))
+        studio.room.put(canvas.stroke("s", (20, 64), (236, 64)))
+        undone = await drawn(studio, 2)
+        studio.room.append([Delete("s")], ANN)
+        studio.clock.ring()
+        await asyncio.gather(*studio.tasks())
+        studio.engine.start_job(undone)
+        studio.engine.finish(undone, PNG_RGBA)
+        assert studio.engine.cancelled == [undone.id]
+        (candidate,) = studio.room.candidates()
+        assert studio.blobs.stored[candidate.blob] == PNG
+        assert studio.room.jobs()[0].state == "done"
+
+
+async def test_g38_live_pictures_and_asked_ones_do_not_replace_each_other() -> None:
+    async with Studio() as studio:
+        studio.room.put(live_frame())
+        live = await drawn(studio, 1)
+        ask(studio)
+        asked_for = (await studio.engine.until_jobs(2))[-1]
+        assert not asked_for.live
+        assert live.slot != asked_for.slot
 
 
 async def test_g33_an_older_picture_that_comes_first_is_shown() -> None:

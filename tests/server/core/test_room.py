@@ -310,6 +310,27 @@ def test_r10_undo_of_a_frame_spares_what_somebody_else_has_typed_into_it() -> No
         room.request(Undo(id="undo-0001"), ANN, at_ms=0)
 
 
+def test_r10_undo_leaves_a_frame_alone_that_it_would_make_too_large() -> None:
+    room = new_room()
+    submit(room, BOB, Put(Frame(id="f", z="a0", x=0.0, y=0.0, w=4096.0, h=1024.0)))
+    submit(room, ANN, Patch("f", {"w": 512.0}))
+    submit(room, BOB, Patch("f", {"h": 4096.0}))
+    with pytest.raises(Refusal, match="nothing_to_undo"):
+        room.request(Undo(id="undo-0001"), ANN, at_ms=0)
+    submit(room, BOB, Patch("f", {"h": 1024.0}))
+    room.request(Undo(id="undo-0002"), ANN, at_ms=0)
+    assert room.records["f"] == Frame(id="f", z="a0", x=0.0, y=0.0, w=4096.0, h=1024.0, by=BOB)
+
+
+def test_r10_steps_of_many_fields_count_for_as_much_as_they_take() -> None:
+    room = new_room(RoomLimits(undo_bytes=10_000))
+    submit(room, BOB, *[layer(f"layer-{number}") for number in range(10)])
+    for number in range(5):
+        new = {"name": str(number), "opacity": number / 10, "visible": bool(number % 2)}
+        submit(room, ANN, *[Patch(f"layer-{each}", new) for each in range(10)])
+    assert room.history(ANN) == (1, 0)
+
+
 def test_r7_an_edit_of_a_text_of_too_long_ago_is_refused_with_advice() -> None:
     room = new_room(RoomLimits(text_edits=3))
     submit(room, ANN, frame("f"))
@@ -318,6 +339,27 @@ def test_r7_an_edit_of_a_text_of_too_long_ago_is_refused_with_advice() -> None:
     with pytest.raises(Refusal, match="type again") as caught:
         submit(room, BOB, Edit("f", "prompt", 1, ["y"]))
     assert caught.value.code == "stale_text"
+
+
+def test_r7_the_kept_edits_are_bounded_by_their_size_too() -> None:
+    room = new_room(RoomLimits(text_edit_parts=2_000))
+    submit(room, ANN, frame("f"))
+    for _ in range(4):
+        submit(room, ANN, Edit("f", "prompt", int(room.seq), ["x" * 900]))
+    with pytest.raises(Refusal, match="stale_text"):
+        submit(room, BOB, Edit("f", "prompt", 1, ["y"]))
+    assert len(room.state().edits) == 2
+
+
+def test_r7_an_edit_that_would_take_too_long_to_transform_is_refused_as_stale() -> None:
+    room = new_room()
+    submit(room, ANN, frame("f", "x" * 1_000))
+    everywhere: list[int | str] = [1, "b", -1] * 300
+    for _ in range(100):
+        submit(room, ANN, Edit("f", "prompt", int(room.seq), everywhere))
+    with pytest.raises(Refusal, match="stale_text"):
+        submit(room, BOB, Edit("f", "prompt", 1, everywhere))
+    submit(room, BOB, Edit("f", "prompt", 1, ["y"]))
 
 
 def test_r7_an_edit_of_a_text_from_before_a_deletion_is_stale() -> None:

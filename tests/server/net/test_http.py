@@ -74,7 +74,8 @@ async def test_h2_assets_are_cached_for_ever_and_nothing_else_is_served(
     asset = await http.get("/assets/app-1a2b.js")
     assert asset.status_code == 200
     assert "immutable" in asset.headers["cache-control"]
-    for missing in ("/r/short", "/nothing", "/assets/../../secret", "/..%2fsecret", "/.env"):
+    long = "/" + "a" * 300
+    for missing in ("/r/short", "/nothing", "/assets/../../secret", "/..%2fsecret", "/.env", long):
         assert (await http.get(missing)).status_code == 404, missing
 
 

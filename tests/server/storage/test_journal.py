@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -13,6 +14,7 @@ from server.core.messages import Op
 from server.core.records import Layer, Put
 from server.core.room import Entry, Room, Taken
 from server.core.snapshots import PART_BYTES
+from server.storage import tables
 from server.storage.journal import SqliteJournal
 
 if TYPE_CHECKING:
@@ -186,6 +188,43 @@ async def test_j4_a_snapshot_and_the_entries_after_it_make_the_same_room(path: P
     assert restored.state() == room.state()
     assert len(sizes) > 2
     assert max(sizes) <= 2 * PART_BYTES
+
+
+async def test_j4_a_snapshot_never_comes_before_its_entries(path: Path) -> None:
+    watch = Watch()
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path) as journal:
+        opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        *before, last = grown(room, 5_000)
+        for taken in before:
+            opened.log.append(taken)
+        opened.log.append(msgspec.structs.replace(last, seq=1))
+        opened.log.snapshot(room.state())
+        await watch.until_failed()
+        again = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+    assert again.state is None
+    assert again.entries[-1].seq == watch.durable
+
+
+async def test_j7_few_of_the_large_entries_before_a_snapshot_are_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "KEPT_BYTES", 1_000)
+    watch = Watch()
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path) as journal:
+        opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        for taken in grown(room, 50):
+            opened.log.append(taken)
+        opened.log.snapshot(room.state())
+        for taken in grown(room, 50):
+            opened.log.append(taken)
+        await watch.until_durable(100)
+        await until_snapshot(journal)
+        again = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+    seqs = [entry.seq for entry in again.entries]
+    assert seqs == list(range(seqs[0], 101))
+    assert 40 < seqs[0] <= 50
 
 
 async def until_snapshot(journal: SqliteJournal) -> None:
