@@ -28,7 +28,8 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: its event loop would be in the way of other tests' loops.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = os.environ.get("ATELIER_CHROMIUM") or shutil.which("chromium")
     assert path, "expected Chromium: run scripts/test, or set ATELIER_CHROMIUM to the path of one"
