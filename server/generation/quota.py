@@ -20,7 +20,8 @@ class Limits:
 
     per_person: int = 16
     per_room: int = 48
-    in_all: int = 384
+    in_all: int = 192
+    """Fewer than the worker holds (F11), with room for the live frames beside them."""
 
 
 def check(
