@@ -18,6 +18,7 @@ from gpu.samplers.table import SamplerError, Tables
 from gpu.sched.cost import CostModel
 
 if TYPE_CHECKING:
+    from gpu.models.advice import Advice
     from gpu.models.family import Family, Report
 
 _CURVE_BUDGET_S = 1.0
@@ -96,7 +97,7 @@ def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
     return fastest
 
 
-def model_info(family: Family) -> ModelInfo:
+def model_info(family: Family, advice: Advice) -> ModelInfo:
     largest = min(2048, max(family.native_px * 4, 1024))
     return ModelInfo(
         name=family.name,
@@ -106,4 +107,8 @@ def model_info(family: Family) -> ModelInfo:
         max_px=largest // family.multiple_px * family.multiple_px,
         device=str(family.device),
         dtype=dtype_name(family.dtype),
+        steps=advice.steps,
+        guidance=advice.guidance,
+        sampler=advice.sampler,
+        live_steps=advice.live_steps,
     )

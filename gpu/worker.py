@@ -136,16 +136,18 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
         low_vram=options.low_vram,
     )
     from gpu.engine import Engine
+    from gpu.models.advice import read_advice
     from gpu.models.stable_diffusion import load
     from gpu.warmup import build_runner, choose_threads, measure_costs, model_info
 
+    advice = read_advice(options.model)
     family = load(wanted, report)
     if not options.threads:
         choose_threads(family, report)
     runner = build_runner(family, report)
     costs = measure_costs(family, options.max_batch, report)
     report("ready")
-    outbox.put(Ready(model_info(family)))
+    outbox.put(Ready(model_info(family, advice)))
     return Engine(runner, costs, outbox.put, crashed=lambda trace: _crash(trace, outbox))
 
 

@@ -1,7 +1,7 @@
 """What one person waits for: the server, the model, the first preview, the finished picture.
 
 The real server process with the embedded model, and a client of the wire protocol beside it;
-one request at a time, one 256x256 picture at the frame's default settings.
+one request at a time, one 256x256 picture as the model advises, and one with 20 steps.
 """
 
 from __future__ import annotations

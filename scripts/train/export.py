@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES: Final = 25_000_000
 # Written by people or by `evaluate`, not by `export`; kept when the weights are replaced.
-_KEPT: Final = ("MODEL_CARD.md", "samples.jpg")
+_KEPT: Final = ("MODEL_CARD.md", "samples.jpg", "studio.json")
 
 
 def build_pipeline(

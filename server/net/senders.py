@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.websockets import WebSocketDisconnect
@@ -59,7 +60,7 @@ def sender_of(websocket: WebSocket, max_outbox_bytes: int) -> Sender:
     return AsgiSender(websocket, max_outbox_bytes)
 
 
-class _Sender:
+class _Sender(ABC):
     """The outbox's side of both."""
 
     def __init__(self, max_outbox_bytes: int) -> None:
@@ -91,14 +92,14 @@ class _Sender:
             self._wake()
 
     @property
-    def is_open(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_open(self) -> bool: ...
 
-    def _close(self, code: int, reason: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _close(self, code: int, reason: str) -> None: ...
 
-    def _wake(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _wake(self) -> None: ...
 
 
 class DirectSender(_Sender):

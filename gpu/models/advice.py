@@ -1,0 +1,39 @@
+"""How a model is best used, if its folder says so: `studio.json`, all of whose keys are optional.
+
+Diffusers knows nothing of this file and ignores it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from gpu.api import Sampler
+from gpu.models.family import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "studio.json"
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new frame asks for with this model; see `gpu.api.ModelInfo`."""
+
+    steps: Annotated[int, Meta(ge=1, le=100)] = 20
+    guidance: Annotated[float, Meta(ge=0, le=20)] = 4.0
+    sampler: Sampler = "dpmpp_2m"
+    live_steps: Annotated[int, Meta(ge=1, le=100)] = 4
+
+
+def read_advice(model: Path) -> Advice:
+    """The advice in a model's folder, or the usual one. Raises ModelError if it can't be read."""
+    path = model / FILE
+    if not path.is_file():
+        return Advice()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Advice)
+    except msgspec.DecodeError as error:
+        raise ModelError(f"{path}: {error}: correct it, or remove the file") from None
