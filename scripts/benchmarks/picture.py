@@ -10,7 +10,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from server.client import RoomClient
 from server.core.ids import new_id, new_room_id
@@ -34,21 +34,37 @@ async def measure(num_runs: int) -> dict[str, float]:
             async with RoomClient(server.url, new_room_id()) as client:
                 await client.until(lambda c: c.engine is not None and c.engine.state == "ready")
                 model_s = time.monotonic() - started
-                runs = [await _one_picture(client) for _ in range(num_runs)]
+                advised = await _pictures(client, num_runs, _advised(client))
+                twenty = await _pictures(client, num_runs, {"steps": 20, "guidance": 4.0})
     return {
         "ready_s": round(ready_s, 2),
         "model_ready_s": round(model_s, 2),
+        **{f"advised_{name}": value for name, value in advised.items()},
+        **{f"steps20_{name}": value for name, value in twenty.items()},
+    }
+
+
+def _advised(client: RoomClient) -> dict[str, Any]:
+    assert client.engine is not None
+    assert client.engine.model is not None
+    return {"steps": client.engine.model.steps, "guidance": client.engine.model.guidance}
+
+
+async def _pictures(client: RoomClient, num: int, settings: dict[str, Any]) -> dict[str, float]:
+    runs = [await _one_picture(client, settings) for _ in range(num)]
+    return {
         "first_preview_ms": round(statistics.median(first for first, _ in runs)),
         "picture_ms": round(statistics.median(final for _, final in runs)),
         "picture_max_ms": round(max(final for _, final in runs)),
     }
 
 
-async def _one_picture(client: RoomClient) -> tuple[float, float]:
+async def _one_picture(client: RoomClient, settings: dict[str, Any]) -> tuple[float, float]:
     """Milliseconds from Generate to the first preview and to the candidate."""
     frame = new_id()
     prompt = "a red heart on a white background"
-    await client.submit(Put(Frame(id=frame, z="a0", x=0.0, y=0.0, w=SIDE, h=SIDE, prompt=prompt)))
+    wanted = Frame(id=frame, z="a0", x=0.0, y=0.0, w=SIDE, h=SIDE, prompt=prompt, **settings)
+    await client.submit(Put(wanted))
     started = time.monotonic()
     job = await client.generate(frame)
     await client.until(lambda c: _has_preview(c.previews.values(), job) or _is_done(c, job))
