@@ -11,7 +11,7 @@ import type { Socket } from "../src/net/connection";
 import { newId } from "../src/net/identity";
 import { openRoom, type World } from "../src/net/open-room";
 import type { RoomClient } from "../src/sync/room-client";
-import { makeFrame, makeStroke } from "./support/records";
+import { INK_STYLE, makeFrame, makeStroke } from "./support/records";
 import { promptOf } from "./support/reference-room";
 
 const origin = process.env["ATELIER_SERVER"] ?? "";
@@ -132,17 +132,7 @@ describe.skipIf(origin === "")("a running server", () => {
     const roomId = newId() + newId();
     const [ann, bob] = [enter(roomId), enter(roomId)];
     await online(ann, bob);
-    const style = {
-      kind: "stroke",
-      size: 8,
-      color: "#1e1e1e",
-      opacity: 1,
-      erase: false,
-      pen: false,
-      layer: null,
-      frame: null,
-    } as const;
-    ann.sendInk("stroke-1", style, [
+    ann.sendInk("stroke-1", INK_STYLE, [
       [0, 0, 0.5],
       [5, 5, 0.5],
     ]);

@@ -1,26 +1,15 @@
 import { describe, expect, it } from "vitest";
-import type { InkStyle, PeerInk, PreviewMessage } from "../src/protocol/messages";
+import type { PeerInk, PreviewMessage } from "../src/protocol/messages";
 import { encodePoints, type Point } from "../src/protocol/strokes";
 import { DesyncError } from "../src/sync/replica";
 import { Bench, makeWelcome } from "./support/ports";
-import { makeFrame, makeJob, makeStroke } from "./support/records";
-
-const STYLE: InkStyle = {
-  kind: "stroke",
-  size: 8,
-  color: "#1e1e1e",
-  opacity: 1,
-  erase: false,
-  pen: false,
-  layer: null,
-  frame: null,
-};
+import { INK_STYLE, makeFrame, makeJob, makeStroke } from "./support/records";
 
 const line = (length: number): Point[] => Array.from({ length }, (_, i) => [i, 0, 1]);
 
 function ink(first: number, points: readonly Point[], fields: Partial<PeerInk> = {}): PeerInk {
   const bytes = points.length > 0 ? encodePoints(points) : new Uint8Array(0);
-  const style = first === 0 ? STYLE : null;
+  const style = first === 0 ? INK_STYLE : null;
   const message = { t: "peer_ink", session: "s2", stroke: "stroke-1", first } as const;
   return { ...message, points: bytes, style, end: false, ...fields };
 }
@@ -258,14 +247,14 @@ describe("ink", () => {
     const bench = new Bench();
     bench.join();
     bench.session.takeEphemeral();
-    bench.session.sendInk("stroke-9", STYLE, line(3));
-    expect(bench.session.takeEphemeral()).toMatchObject([{ first: 0, style: STYLE }]);
-    bench.session.sendInk("stroke-9", STYLE, line(5));
+    bench.session.sendInk("stroke-9", INK_STYLE, line(3));
+    expect(bench.session.takeEphemeral()).toMatchObject([{ first: 0, style: INK_STYLE }]);
+    bench.session.sendInk("stroke-9", INK_STYLE, line(5));
     expect(bench.session.takeEphemeral()).toMatchObject([{ first: 3, style: null }]);
     bench.session.closed("offline", "");
     expect(bench.session.takeEphemeral()).toEqual([]);
     bench.join();
-    expect(bench.session.takeEphemeral()).toMatchObject([{ first: 0, style: STYLE }, {}]);
+    expect(bench.session.takeEphemeral()).toMatchObject([{ first: 0, style: INK_STYLE }, {}]);
     bench.session.submit([{ c: "put", record: makeStroke("stroke-9") }]);
     expect(bench.session.takeEphemeral()).toEqual([]);
   });
