@@ -1,7 +1,8 @@
 """The autoencoder: 256-pixel pictures to latents of 16 channels, 16 times smaller each way.
 
 A stock `AutoencoderTiny`. It starts as a nearly linear map that carries the mean colour through,
-because from a random start colour stalls early on a plateau. The per-channel normalisation of
+because from a random start colour stalls early on a plateau; or from an earlier one, whose latents
+it then keeps, so that a UNet of that one can be taught further. The per-channel normalisation of
 the latents is folded into the saved weights.
 """
 
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 from .devices import Device, Progress, freeze, load_checkpoint, save_checkpoint, seed_everything
 from .grids import save_grid
 from .muon import Average, Optimiser
-from .scenes import SIZE_PX, draw_scene, sample_scene
+from .sampling import STAGES, sample_scene
+from .scenes import SIZE_PX, draw_scene
+from .styles import EXTRA_STYLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +34,14 @@ DOWNSCALE: Final = 16
 
 _CROP_PX: Final = 128
 _BATCH: Final = 8
-_POOL: Final = 2000
+_POOL: Final = 3000
+_EXTRA: Final = 0.15
 _LEARNING_RATE: Final = 2e-3
 _LATENT_NOISE: Final = 0.06
 _COLOUR_GAIN: Final = 3.5
+_LIKE_BEFORE: Final = 0.1
+# Of the learning rate, where training goes on from an earlier autoencoder.
+_GOING_ON: Final = 0.6
 
 
 def build_autoencoder() -> AutoencoderTiny:
@@ -42,7 +49,7 @@ def build_autoencoder() -> AutoencoderTiny:
         latent_channels=LATENT_CHANNELS,
         encoder_block_out_channels=(WIDTH,) * 5,
         decoder_block_out_channels=(WIDTH,) * 5,
-        num_encoder_blocks=(0, 0, 1, 2, 3),
+        num_encoder_blocks=(0, 0, 1, 2, 1),
         num_decoder_blocks=(3, 3, 2, 1, 0),
     )
     return cast("AutoencoderTiny", model)
@@ -124,22 +131,31 @@ def _start_decoder(convolutions: list[nn.Conv2d]) -> None:
         last.weight[channel, channel, 1, 1] = 1
 
 
+def draw_any(rng: random.Random, count: int, extra: float = 0.0) -> list[np.ndarray]:
+    """Scenes of every stage; a share `extra` of them in the styles of the adapters."""
+    styles = [rng.choice(EXTRA_STYLES) if rng.random() < extra else None for _ in range(count)]
+    return [draw_scene(sample_scene(rng, rng.choice(STAGES), style=style)) for style in styles]
+
+
 class Crops:
     """Random crops of pre-drawn scenes, most of them about the thing."""
 
     def __init__(self, seed: int, count: int = _POOL) -> None:
         self._rng = random.Random(seed)
-        self._pool = [draw_scene(sample_scene(self._rng, "placed")) for _ in range(count)]
+        self._pool = draw_any(self._rng, count, _EXTRA)
 
     def batch(self) -> Tensor:
         """float32 (batch, 3, crop, crop) in -1..1."""
         return to_tensor([self._crop() for _ in range(_BATCH)])
 
     def _crop(self) -> np.ndarray:
-        rng, room = self._rng, SIZE_PX - _CROP_PX
-        x = min(max(int(rng.gauss(room / 2, room / 3)), 0), room)
-        y = min(max(int(rng.gauss(room / 2, room / 3)), 0), room)
-        return rng.choice(self._pool)[y : y + _CROP_PX, x : x + _CROP_PX]
+        # On the latents' grid: textures lie in a scene's cells as they will in whole pictures.
+        x, y = self._offset(), self._offset()
+        return self._rng.choice(self._pool)[y : y + _CROP_PX, x : x + _CROP_PX]
+
+    def _offset(self) -> int:
+        room = (SIZE_PX - _CROP_PX) // DOWNSCALE
+        return min(max(round(self._rng.gauss(room / 2, room / 3)), 0), room) * DOWNSCALE
 
 
 def reconstruction_loss(pictures: Tensor, decoded: Tensor, sharpness: float) -> Tensor:
@@ -170,11 +186,25 @@ def _schedule(done: float, step: int) -> float:
 class AutoencoderTrainer:
     """One run: `step` learns one batch of crops, `save` leaves a checkpoint."""
 
-    def __init__(self, folder: Path, device: Device, seed: int, num_steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: Device,
+        seed: int,
+        num_steps: int,
+        start_from: Path | None = None,
+    ) -> None:
         seed_everything(seed)
         self._path, self._device, self._num_steps = folder / "autoencoder.pt", device, num_steps
         self.model = build_autoencoder()
-        carry_colour(self.model, seed)
+        self._before: nn.Module | None = None
+        if start_from is None:
+            carry_colour(self.model, seed)
+        else:
+            before = load_autoencoder(start_from).to(device.name)
+            inherit(self.model.encoder, before.encoder)
+            inherit(self.model.decoder, before.decoder)
+            self._before = freeze(before.encoder)
         self.model.to(device.name, memory_format=torch.channels_last)
         ends = ("encoder.layers.0.", "decoder.layers.19.")
         self.optimiser = Optimiser(self.model, ends, adam_ratio=0.25)
@@ -190,10 +220,14 @@ class AutoencoderTrainer:
         with self._device.autocast():
             latents = self.model.encoder(pictures)
             decoded = self.model.decoder(latents + torch.randn_like(latents) * _LATENT_NOISE)
+            before = self._before(pictures) if self._before else None
         sharpness = min(1.0, max(0.0, (done - 0.45) / 0.15))
         loss = reconstruction_loss(pictures, decoded.float(), sharpness)
+        if before is not None:
+            loss = loss + _LIKE_BEFORE * (latents.float() - before.float()).square().mean()
         (loss + 0.05 * _latent_penalty(latents.float())).backward()
-        self.optimiser.step(_LEARNING_RATE * _schedule(done, self.num_done))
+        rate = _LEARNING_RATE * (_GOING_ON if self._before else 1.0)
+        self.optimiser.step(rate * _schedule(done, self.num_done))
         self.average.update(self.num_done)
         self.num_done += 1
         return (decoded.detach().float() - pictures).square().mean().item()
@@ -220,9 +254,35 @@ class AutoencoderTrainer:
         self.num_done = cast("int", state["step"])
 
 
-def train_autoencoder(folder: Path, device: Device, seed: int, num_steps: int) -> AutoencoderTiny:
+def load_autoencoder(model: Path) -> AutoencoderTiny:
+    return cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(model, subfolder="vae"))
+
+
+def inherit(own: nn.Module, before: nn.Module) -> None:
+    """Copies an encoder's or decoder's weights stage by stage; what has no place is left out.
+
+    A stage is a convolution and the blocks after it; the later blocks of a stage may be missing.
+    """
+    for mine, theirs in zip(_stages(own), _stages(before), strict=True):
+        for layer, source in zip(mine, theirs, strict=False):
+            layer.load_state_dict(source.state_dict())
+
+
+def _stages(half: nn.Module) -> list[list[nn.Module]]:
+    stages: list[list[nn.Module]] = []
+    for layer in cast("nn.Sequential", half.layers):
+        if isinstance(layer, nn.Conv2d):
+            stages.append([layer])
+        elif stages and next(layer.parameters(), None) is not None:
+            stages[-1].append(layer)
+    return stages
+
+
+def train_autoencoder(
+    folder: Path, device: Device, seed: int, num_steps: int, start_from: Path | None = None
+) -> AutoencoderTiny:
     """Trains, normalises and returns the autoencoder; resumes from `folder`."""
-    trainer = AutoencoderTrainer(folder, device, seed, num_steps)
+    trainer = AutoencoderTrainer(folder, device, seed, num_steps, start_from)
     progress = Progress("autoencoder", num_steps, 50, trainer.num_done)
     while trainer.num_done < num_steps:
         error = trainer.step()
@@ -237,7 +297,7 @@ def finish(model: AutoencoderTiny, folder: Path, device: Device, seed: int) -> A
     """Folds the normalisation in, saves the model and a sheet of reconstructions."""
     freeze(model)
     rng = random.Random(seed + 1)
-    pictures = [draw_scene(sample_scene(rng, "placed")) for _ in range(256)]
+    pictures = draw_any(rng, 256)
     batches = [to_tensor(pictures[i : i + 16]).to(device.name) for i in range(0, 256, 16)]
     with torch.no_grad(), device.autocast():
         latents = torch.cat([model.encoder(batch).float() for batch in batches])
@@ -270,7 +330,7 @@ def measure_psnr(model: AutoencoderTiny, device: Device, seed: int, count: int =
     rng = random.Random(seed)
     errors = []
     for _ in range(count // 16):
-        pictures = [draw_scene(sample_scene(rng, "placed")) for _ in range(16)]
+        pictures = draw_any(rng, 16)
         batch = to_tensor(pictures).to(device.name)
         with device.autocast():
             decoded = model.decoder(model.encoder(batch))

@@ -7,15 +7,33 @@ it names. Filler and unknown words are strewn in, so that the text encoder learn
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from .places import PLAIN
+from .scenes import item_tags
+from .strangers import stranger
+from .styles import STYLES
+from .templates import (
+    BARE_STYLES,
+    CORNER_WORDS,
+    HELD_OUT_RELATIONS,
+    HELD_OUT_SENTENCES,
+    HELD_OUT_STYLE_WORDS,
+    NUMBERS,
+    RELATIONS,
+    SENTENCES,
+    SIZE_WORDS,
+    STYLE_NAMES,
+    STYLE_PATTERNS,
+    STYLE_WORDS,
+    Language,
+    Relation,
+)
 from .things import THINGS
 from .words import (
     ADJECTIVES,
     CHINESE_ADJECTIVES,
     CHINESE_PREFIXES,
-    CHINESE_STRANGERS,
     CHINESE_SUFFIXES,
     COLOUR_WORDS,
     LANDSCAPE_WORDS,
@@ -23,7 +41,6 @@ from .words import (
     PLAIN_WORDS,
     POSITION_WORDS,
     PREFIXES,
-    STRANGERS,
     SUFFIXES,
     Setting,
 )
@@ -31,61 +48,15 @@ from .words import (
 if TYPE_CHECKING:
     import random
 
-    from .scenes import Scene
+    from .scenes import Item, Scene
 
-Language = Literal["en", "zh"]
-
-# Slots: {thing}, {place}, {position}; a template is used where it has exactly the slots at hand.
-_ENGLISH: Final[dict[frozenset[str], tuple[str, ...]]] = {
-    frozenset(): ("{thing}", "{thing}", "one {bare_thing}", "the {bare_thing}"),
-    frozenset({"place"}): (
-        "{thing} {place}", "{thing} {place}", "{place}, {thing}", "{thing}, {place}",
-        "{thing} standing {place}", "{thing} that is {place}", "{place} there is {thing}",
-        "{thing} floating {place}", "the {bare_thing} is {place}",
-    ),
-    frozenset({"position"}): (
-        "{thing} {position}", "{position} {thing}", "{thing}, {position}", "{position}, {thing}",
-        "{thing} placed {position}",
-    ),
-    frozenset({"place", "position"}): (
-        "{thing} {position} {place}", "{thing} {place}, {position}", "{place}, {thing} {position}",
-        "{position} {thing} {place}", "{position}, {thing} {place}", "{thing} {place} {position}",
-        "{thing}, {place}, {position}", "{place} there is {thing} {position}",
-    ),
-}  # fmt: skip
-_CHINESE: Final[dict[frozenset[str], tuple[str, ...]]] = {
-    frozenset(): ("{thing}", "{bare_thing}", "有{thing}"),
-    frozenset({"place"}): (
-        "{thing}{place}", "{place},{thing}", "{place}有{thing}", "{place}的{thing}",
-        "{thing},{place}",
-    ),
-    frozenset({"position"}): ("{thing}{position}", "{position}有{thing}", "{position}的{thing}"),
-    frozenset({"place", "position"}): (
-        "{place}有{thing},{position}", "{thing}{position},{place}", "{thing}{place},{position}",
-        "{place},{thing}{position}", "{position}有{thing},{place}", "{place},{position}有{thing}",
-    ),
-}  # fmt: skip
-# Wordings that training never sees.
-_HELD_OUT: Final[dict[Language, dict[frozenset[str], tuple[str, ...]]]] = {
-    "en": {
-        frozenset(): ("could you create {thing}",),
-        frozenset({"place"}): ("{place} we see {thing}", "look at {thing}, seen {place}"),
-        frozenset({"position"}): ("{position} we see {thing}",),
-        frozenset({"place", "position"}): (
-            "{place}, {position}, we see {thing}", "could you put {thing} {position}, {place}",
-        ),
-    },
-    "zh": {
-        frozenset(): ("能不能画出{thing}",),
-        frozenset({"place"}): ("{place}能看到{thing}", "{thing}出现{place}"),
-        frozenset({"position"}): ("{position}能看到{thing}",),
-        frozenset({"place", "position"}): ("{place}能看到{thing}{position}",),
-    },
-}  # fmt: skip
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
+    """A wording and the tags of what it names (of `Scene.tags`)."""
+
     text: str
     language: Language
     tags: frozenset[str]
@@ -93,14 +64,20 @@ class Caption:
 
 def named_tags(rng: random.Random, scene: Scene) -> frozenset[str]:
     """Chooses what a caption says. What a prompt leaves out must stay what people expect."""
-    thing = THINGS[scene.kind]
-    tags = {f"kind:{scene.kind}"}
-    if scene.colour not in thing.natural_colours or rng.random() < 0.75:
-        tags.add(f"colour:{scene.colour}")
-    if scene.place not in thing.natural_places or rng.random() < 0.75:
+    tags: set[str] = set()
+    natural_places: tuple[str, ...] = ()
+    for item in scene.items:
+        thing = THINGS[item.kind]
+        natural_places = natural_places or thing.natural_places
+        tags |= item_tags(item)
+        if item.colour in thing.natural_colours and rng.random() < 0.25:
+            tags.remove(f"{item.position}.colour:{item.colour}")
+    if scene.place not in natural_places or rng.random() < 0.75:
         tags.add(f"place:{scene.place}")
-    if scene.position != "centre" or rng.random() < 0.2:
-        tags.add(f"position:{scene.position}")
+    if scene.style in STYLE_WORDS:
+        tags.add(f"style:{scene.style}")
+    if scene.is_touching:
+        tags.add("touching")
     return frozenset(tags)
 
 
@@ -113,12 +90,206 @@ def caption(
     """One wording of the scene; `held_out` takes those that training never sees."""
     chosen: Language = language or ("zh" if rng.random() < 0.4 else "en")
     tags = named_tags(rng, scene)
-    write = _write_english if chosen == "en" else _write_chinese
-    if held_out or rng.random() < 0.72:
-        text = _fill_template(rng, scene, tags, chosen, held_out)
-    else:
-        text = _telegraph(rng, scene, tags, chosen)
-    return Caption(write(rng, text, held_out), chosen, tags)
+    writer = _Writer(rng, scene, tags, chosen, held_out)
+    text = writer.telegraph() if not held_out and rng.random() < 0.22 else writer.sentence()
+    return Caption(writer.finish(text), chosen, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Words one scene; what is random comes from `rng`."""
+
+    rng: random.Random
+    scene: Scene
+    tags: frozenset[str]
+    language: Language
+    held_out: bool
+
+    def sentence(self) -> str:
+        names_place = f"place:{self.scene.place}" in self.tags
+        names_position = self._names_position()
+        if not self.scene.items:
+            return self._scenery(self._place(bare=self.rng.random() < 0.7))
+        slots = {"place"} if names_place else set()
+        if names_position:
+            slots.add("position")
+        sentences = (HELD_OUT_SENTENCES if self.held_out else SENTENCES)[self.language]
+        pattern = self.rng.choice(sentences[frozenset(slots)])
+        while not self.held_out and self.rng.random() < 0.3:
+            pattern = self._with_stranger(pattern)
+        return pattern.format(
+            thing=self._things(),
+            place=self._place(bare=False),
+            position=self._position(bare=False) if names_position else "",
+        )
+
+    def telegraph(self) -> str:
+        """Bare words in any order: "snow, red cat, left"."""
+        items = self.scene.items
+        if len(items) > 1 or any(item.count > 1 for item in items):
+            # Of several things the order says which is where, so they stay one phrase.
+            parts = [self._things()]
+        else:
+            parts = [self._thing(item) for item in items]
+        if f"place:{self.scene.place}" in self.tags or not self.scene.items:
+            parts.append(self._place(bare=True))
+        if self._names_position():
+            parts.append(self._position(bare=True))
+        self.rng.shuffle(parts)
+        # Without commas a background's colour could be read as the thing's.
+        is_loose = self.scene.place not in PLAIN and self.rng.random() < 0.4
+        if is_loose:
+            return " ".join(parts)
+        return (", " if self.language == "en" else self.rng.choice((",", "，", "、"))).join(parts)
+
+    def finish(self, text: str) -> str:
+        """Names the style, and adds what people add."""
+        if f"style:{self.scene.style}" in self.tags:
+            text = self._in_style(text)
+        return self._english(text) if self.language == "en" else self._chinese(text)
+
+    def _english(self, text: str) -> str:
+        rng = self.rng
+        if not self.held_out and rng.random() < 0.25:
+            text = f"{rng.choice(PREFIXES)} {text}"
+        if rng.random() < 0.2:
+            text = f"{text}, {rng.choice(SUFFIXES)}"
+        if rng.random() < 0.2:
+            text = _strew(rng, text.split(" "))
+        if rng.random() < 0.2:
+            text = text.capitalize()
+        return text + "." if rng.random() < 0.1 else text
+
+    def _chinese(self, text: str) -> str:
+        rng = self.rng
+        if not self.held_out and rng.random() < 0.25:
+            text = rng.choice(CHINESE_PREFIXES) + text
+        if rng.random() < 0.2:
+            text = f"{text},{rng.choice(CHINESE_SUFFIXES)}"
+        if rng.random() < 0.12:
+            text = f"{stranger(rng, 'zh')},{text}"
+        return text + "。" if rng.random() < 0.15 else text
+
+    def _with_stranger(self, pattern: str, at: int | None = None) -> str:
+        """Puts words that are not known before one of a pattern's slots (`at`, else any)."""
+        slots = [i for i, letter in enumerate(pattern) if letter == "{"]
+        i = slots[at] if at is not None else self.rng.choice(slots)
+        if self.language == "zh":
+            return f"{pattern[:i]}{stranger(self.rng, 'zh')}{pattern[i:]}"
+        words = [stranger(self.rng, "en") for _ in range(self.rng.randint(1, 2))]
+        return " ".join(filter(None, (pattern[:i].strip(), *words, pattern[i:])))
+
+    def _in_style(self, text: str) -> str:
+        if self.held_out:
+            name = STYLE_NAMES[self.scene.style][self.language]
+            return HELD_OUT_STYLE_WORDS[self.language].format(text, style=name)
+        if self.rng.random() < 0.6:
+            return self.rng.choice(STYLE_WORDS[self.scene.style][self.language]).format(text)
+        name = self.rng.choice(BARE_STYLES[self.scene.style][self.language])
+        pattern = self.rng.choice(STYLE_PATTERNS[self.language])
+        while "{x}" in pattern:
+            pattern = pattern.replace("{x}", stranger(self.rng, self.language), 1)
+        return pattern.format(text, style=name)
+
+    def _scenery(self, place: str) -> str:
+        if self.language == "en":
+            return self.rng.choice(("{}", "{}", "{}, landscape", "nothing but {}")).format(place)
+        return self.rng.choice(("{}", "{}", "{},风景", "只有{}")).format(place.removeprefix("在"))
+
+    def _things(self) -> str:
+        items = self.scene.items
+        if len(items) == 1:
+            return self._counted(items[0])
+        names = dict(zip("abc", map(self._counted, items), strict=False))
+        relations = HELD_OUT_RELATIONS if self.held_out else RELATIONS
+        kind = relation(self.scene)
+        if not self.held_out and kind in ("beside", "three") and self.rng.random() < 0.15:
+            # Whatever joins things and says nothing that we know: side by side.
+            pattern = self._with_stranger("{a}{b}", at=1)
+            if kind == "three":
+                pattern = self._with_stranger(pattern + "{c}", at=2)
+            return pattern.format(**names)
+        return self.rng.choice(relations[self.language][kind]).format(**names)
+
+    def _counted(self, item: Item) -> str:
+        thing = self._thing(item)
+        if self.language == "zh":
+            number = NUMBERS[item.count]["zh"] if item.count > 1 else "一"
+            if item.count == 1 and self.rng.random() < 0.2:
+                return thing
+            return f"{number}{NOUNS[item.kind].measure}{thing}"
+        if item.count > 1:
+            return f"{NUMBERS[item.count]['en']} {thing}"
+        return _with_article(self.rng, thing)
+
+    def _thing(self, item: Item) -> str:
+        with_colour = f"{item.position}.colour:{item.colour}" in self.tags
+        # People mix their languages; the sentence stays in one.
+        mixes = not self.held_out and item.count == 1 and self.rng.random() < 0.03
+        is_english = (self.language == "en") != mixes
+        write = self._english_thing if is_english else self._chinese_thing
+        return write(item, with_colour)
+
+    def _english_thing(self, item: Item, with_colour: bool) -> str:
+        rng, noun = self.rng, NOUNS[item.kind]
+        words = [rng.choice(noun.plural if item.count > 1 else noun.english)]
+        if with_colour:
+            words.insert(0, rng.choice(COLOUR_WORDS[item.colour][0]))
+        if rng.random() < 0.12:
+            words.insert(0, rng.choice(ADJECTIVES))
+        if item.size != "medium":
+            words.insert(0, rng.choice(SIZE_WORDS[item.size]["en"]))
+        return " ".join(words)
+
+    def _chinese_thing(self, item: Item, with_colour: bool) -> str:
+        rng = self.rng
+        noun = rng.choice(NOUNS[item.kind].chinese)
+        if item.size != "medium":
+            noun = rng.choice(SIZE_WORDS[item.size]["zh"]) + noun
+        if rng.random() < 0.1:
+            noun = rng.choice(CHINESE_ADJECTIVES) + noun
+        if not with_colour:
+            return noun
+        colour = rng.choice(COLOUR_WORDS[item.colour][1])
+        if len(colour) > 1 and rng.random() < 0.7:
+            colour += "的"
+        return colour + noun
+
+    def _names_position(self) -> bool:
+        items = self.scene.items
+        if len(items) != 1 or items[0].count > 1:
+            return False
+        # What is in the middle is seldom said to be; it then is all the same.
+        return items[0].position != "centre" or _chance(self.scene.seed, 0.15)
+
+    def _position(self, *, bare: bool) -> str:
+        position = self.scene.items[0].position
+        if position in CORNER_WORDS:
+            return self.rng.choice(CORNER_WORDS[position][self.language])
+        return _pick(self.rng, POSITION_WORDS[position], self.language, bare)
+
+    def _place(self, *, bare: bool) -> str:
+        name = self.scene.place
+        if name not in PLAIN:
+            return _pick(self.rng, LANDSCAPE_WORDS[name], self.language, bare)
+        words = COLOUR_WORDS[name][0 if self.language == "en" else 1]
+        if self.language == "zh":
+            words = tuple(word for word in words if len(word) > 1)
+        return _pick(self.rng, PLAIN_WORDS, self.language, bare).format(self.rng.choice(words))
+
+
+def relation(scene: Scene) -> Relation:
+    """How a scene's two or three things stand to one another."""
+    if len(scene.items) == 3:
+        return "three"
+    if scene.is_touching:
+        return "on"
+    return "above" if scene.items[0].position == "top" else "beside"
+
+
+def _chance(seed: int, share: float) -> bool:
+    """The same answer each time for one scene."""
+    return seed % 997 < share * 997
 
 
 def _pick(rng: random.Random, setting: Setting, language: Language, bare: bool) -> str:
@@ -127,140 +298,64 @@ def _pick(rng: random.Random, setting: Setting, language: Language, bare: bool) 
     return rng.choice(setting.chinese_bare if bare else setting.chinese_phrases)
 
 
-def _place(rng: random.Random, name: str, language: Language, bare: bool) -> str:
-    if name not in PLAIN:
-        return _pick(rng, LANDSCAPE_WORDS[name], language, bare)
-    words = COLOUR_WORDS[name][0 if language == "en" else 1]
-    if language == "zh":
-        words = tuple(word for word in words if len(word) > 1)
-    return _pick(rng, PLAIN_WORDS, language, bare).format(rng.choice(words))
-
-
-def _english_thing(rng: random.Random, scene: Scene, with_colour: bool) -> str:
-    words = [rng.choice(NOUNS[scene.kind].english)]
-    colour = rng.choice(COLOUR_WORDS[scene.colour][0])
-    after = with_colour and rng.random() < 0.06
-    if with_colour and not after:
-        words.insert(0, colour)
-    if rng.random() < 0.15:
-        words.insert(0, rng.choice(ADJECTIVES))
-    text = " ".join(words)
-    return f"{text} that is {colour}" if after else text
-
-
 def _with_article(rng: random.Random, text: str) -> str:
     chance = rng.random()
     if chance < 0.15:
         return text
     if chance < 0.25:
         return f"the {text}"
+    return _article(text)
+
+
+def _article(text: str) -> str:
     return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
-def _chinese_thing(rng: random.Random, scene: Scene, with_colour: bool) -> str:
-    noun = rng.choice(NOUNS[scene.kind].chinese)
-    if rng.random() < 0.12:
-        noun = rng.choice(CHINESE_ADJECTIVES) + noun
-    if not with_colour:
-        return noun
-    colour = rng.choice(COLOUR_WORDS[scene.colour][1])
-    if len(colour) > 1 and rng.random() < 0.7:
-        colour += "的"
-    return colour + noun
-
-
-def _fill_template(
-    rng: random.Random, scene: Scene, tags: frozenset[str], language: Language, held_out: bool
-) -> str:
-    attributes = {tag.split(":")[0] for tag in tags}
-    shared = _ENGLISH if language == "en" else _CHINESE
-    templates = _HELD_OUT[language] if held_out else shared
-    template = rng.choice(templates[frozenset(attributes & {"place", "position"})])
-    with_colour = "colour" in attributes
-    if language == "en":
-        bare_thing = _english_thing(rng, scene, with_colour)
-        thing = _with_article(rng, bare_thing)
-    else:
-        bare_thing = _chinese_thing(rng, scene, with_colour)
-        thing = f"一{NOUNS[scene.kind].measure}{bare_thing}"
-    return template.format(
-        thing=thing,
-        bare_thing=bare_thing,
-        place=_place(rng, scene.place, language, bare=False),
-        position=_pick(rng, POSITION_WORDS[scene.position], language, bare=False),
-    )
-
-
-def _telegraph(rng: random.Random, scene: Scene, tags: frozenset[str], language: Language) -> str:
-    """Bare words in any order: "snow, red cat, left"."""
-    attributes = {tag.split(":")[0] for tag in tags}
-    thing = _english_thing if language == "en" else _chinese_thing
-    parts = [thing(rng, scene, "colour" in attributes)]
-    if "place" in attributes:
-        parts.append(_place(rng, scene.place, language, bare=True))
-    if "position" in attributes:
-        parts.append(_pick(rng, POSITION_WORDS[scene.position], language, bare=True))
-    rng.shuffle(parts)
-    # Without commas a background's colour could be read as the thing's.
-    is_loose = scene.place not in PLAIN and rng.random() < 0.4
-    if language == "en":
-        return (" " if is_loose else ", ").join(parts)
-    return (" " if is_loose else rng.choice((",", "，", "、"))).join(parts)
-
-
-def _write_english(rng: random.Random, text: str, held_out: bool) -> str:
-    if not held_out and rng.random() < 0.3:
-        text = f"{rng.choice(PREFIXES)} {text}"
-    if rng.random() < 0.2:
-        text = f"{text}, {rng.choice(SUFFIXES)}"
-    if rng.random() < 0.15:
-        text = _strew(rng, text.split(" "), STRANGERS)
-    if rng.random() < 0.2:
-        text = text.capitalize()
-    return text + "." if rng.random() < 0.1 else text
-
-
-def _write_chinese(rng: random.Random, text: str, held_out: bool) -> str:
-    if not held_out and rng.random() < 0.3:
-        text = rng.choice(CHINESE_PREFIXES) + text
-    if rng.random() < 0.2:
-        text = f"{text},{rng.choice(CHINESE_SUFFIXES)}"
-    if rng.random() < 0.12:
-        text = f"{rng.choice(CHINESE_STRANGERS)},{text}"
-    return text + "。" if rng.random() < 0.15 else text
-
-
-def _strew(rng: random.Random, words: list[str], strangers: tuple[str, ...]) -> str:
-    """Puts one or two words without meaning here at the ends, never inside a phrase's core."""
-    for _ in range(rng.randint(1, 2)):
-        word = rng.choice(strangers) if rng.random() < 0.6 else _invent(rng)
-        words.insert(rng.choice((0, len(words))), word)
+def _strew(rng: random.Random, words: list[str]) -> str:
+    """Puts a few words without meaning here at the ends, never inside a phrase's core."""
+    for _ in range(rng.randint(1, 3)):
+        words.insert(rng.choice((0, len(words))), stranger(rng, "en"))
     return " ".join(words)
-
-
-def _invent(rng: random.Random) -> str:
-    """A pronounceable word that means nothing."""
-    syllables = rng.randint(1, 3)
-    return "".join(
-        rng.choice("bcdfghjklmnprstvwz")
-        + rng.choice("aeiou")
-        + rng.choice(("", "n", "r", "s", "l"))
-        for _ in range(syllables)
-    )
 
 
 def plain_caption(scene: Scene, language: Language = "en") -> str:
     """The full description in the plainest words, for measuring."""
+    names = dict(zip("abc", (_plain_thing(item, language) for item in scene.items), strict=False))
+    if len(scene.items) > 1:
+        thing = RELATIONS[language][relation(scene)][0].format(**names)
+    else:
+        thing = names.get("a", "")
+    position = scene.items[0].position if len(scene.items) == 1 else "centre"
+    where = "" if position == "centre" else _plain_position(position, language)
     settings = LANDSCAPE_WORDS.get(scene.place, PLAIN_WORDS)
-    position = POSITION_WORDS[scene.position]
-    is_centred = scene.position == "centre"
+    column = 0 if language == "en" else 1
+    ground = COLOUR_WORDS[scene.place][column][0] if scene.place in PLAIN else ""
     if language == "en":
-        thing = f"{COLOUR_WORDS[scene.colour][0][0]} {NOUNS[scene.kind].english[0]}"
-        place = settings.phrases[0].format(scene.place)
-        where = "" if is_centred else f" {position.phrases[0]}"
-        return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}{where} {place}"
-    noun = NOUNS[scene.kind]
-    thing = f"一{noun.measure}{COLOUR_WORDS[scene.colour][1][0]}的{noun.chinese[0]}"
-    ground = COLOUR_WORDS[scene.place][1][0] if scene.place in PLAIN else ""
-    where = "" if is_centred else f",{position.chinese_phrases[0]}"
-    return f"{thing}{settings.chinese_phrases[0].format(ground)}{where}"
+        text = " ".join(filter(None, (thing, where, settings.phrases[0].format(ground))))
+    else:
+        text = f"{thing}{settings.chinese_phrases[0].format(ground)}" + (where and f",{where}")
+    if scene.style in STYLE_WORDS:
+        text = STYLE_WORDS[scene.style][language][0].format(text)
+    return text
+
+
+def _plain_position(position: str, language: Language) -> str:
+    if position in CORNER_WORDS:
+        return CORNER_WORDS[position][language][0]
+    setting = POSITION_WORDS[position]
+    return (setting.phrases if language == "en" else setting.chinese_phrases)[0]
+
+
+def _plain_thing(item: Item, language: Language) -> str:
+    noun, column = NOUNS[item.kind], 0 if language == "en" else 1
+    size = SIZE_WORDS[item.size][language][0] if item.size != "medium" else ""
+    colour = COLOUR_WORDS[item.colour][column][0]
+    if language == "en":
+        name = noun.plural[0] if item.count > 1 else noun.english[0]
+        text = " ".join(filter(None, (size, colour, name)))
+        return f"{NUMBERS[item.count]['en']} {text}" if item.count > 1 else _article(text)
+    number = NUMBERS[item.count]["zh"] if item.count > 1 else "一"
+    return f"{number}{noun.measure}{colour}的{size}{noun.chinese[0]}"
+
+
+assert set(STYLE_WORDS) | {STYLES[0]} == set(STYLES), "every style but the first has words"

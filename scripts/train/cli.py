@@ -13,17 +13,22 @@ from typing import Final, cast
 
 from diffusers import AutoencoderTiny
 
+from .adapters import train_adapters
 from .autoencoder import measure_psnr, train_autoencoder
+from .control import train_control
 from .curriculum import CurriculumPlan
+from .decoder import train_decoder
 from .devices import Device, load_checkpoint
-from .evaluate import describe, evaluate
+from .evaluate import describe, evaluate, paint_examples
 from .export import build_pipeline, export
 from .grids import save_grid
-from .scenes import SIZE_PX, draw_scene, sample_scene
+from .sampling import STAGES, sample_scene
+from .scenes import SIZE_PX, draw_scene
 from .text import load_reader, load_tokenizer, train_text
 from .unet import UNetPlan, build_unet, train_unet
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+EXAMPLES: Final = ROOT / "web" / "src" / "ui" / "examples"
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -41,9 +46,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         ("preview", preview, "draw a sheet of training scenes"),
         ("autoencoder", autoencoder, "train the autoencoder"),
         ("text", text, "train tokenizer and text encoder"),
-        ("unet", unet, "train the UNet; exports interim models as it goes"),
+        ("unet", unet, "train the UNet"),
+        ("lora", lora, "train the style adapters"),
+        ("control", control, "train the scribble ControlNet"),
+        ("decoder", decoder, "polish the autoencoder's decoder"),
         ("export", export_model, "pack the checkpoints into the model folder"),
         ("evaluate", measure, "measure the model folder"),
+        ("examples", examples, "paint the pictures of the studio's first screen"),
         ("all", everything, "all of these, from nothing"),
     ]
     for name, command, summary in stages:
@@ -56,9 +65,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def _add_options(stage: argparse.ArgumentParser, name: str) -> None:
     plan = UNetPlan()
     if name in ("autoencoder", "all"):
-        stage.add_argument("--autoencoder-steps", type=int, default=1400)
+        stage.add_argument("--autoencoder-steps", type=int, default=2600)
     if name in ("text", "all"):
-        stage.add_argument("--text-steps", type=int, default=950)
+        stage.add_argument("--text-steps", type=int, default=1800)
     if name in ("unet", "all"):
         stage.add_argument("--samples", type=int, default=plan.num_samples)
         stage.add_argument("--batch", type=int, default=plan.batch)
@@ -66,9 +75,17 @@ def _add_options(stage: argparse.ArgumentParser, name: str) -> None:
             option = f"--{field.name.replace('_', '-')}"
             stage.add_argument(option, type=int, default=field.default)
         stage.add_argument("--compile", action="store_true", help="torch.compile: minutes, once")
+    if name in ("autoencoder", "unet", "all"):
+        stage.add_argument("--start-from", type=Path, help="teach this exported model further")
+    if name in ("lora", "all"):
+        stage.add_argument("--lora-samples", type=int, default=6400)
+    if name in ("control", "all"):
+        stage.add_argument("--control-samples", type=int, default=25_600)
+    if name in ("decoder", "all"):
+        stage.add_argument("--decoder-steps", type=int, default=900)
     if name in ("evaluate", "all"):
         stage.add_argument("--json", action="store_true", help="print figures as JSON")
-        stage.add_argument("--per-kind", type=int, default=6, help="pictures for each kind")
+        stage.add_argument("--per-kind", type=int, default=3, help="pictures for each kind")
 
 
 def _device(options: argparse.Namespace) -> Device:
@@ -77,7 +94,7 @@ def _device(options: argparse.Namespace) -> Device:
 
 def preview(options: argparse.Namespace) -> None:
     rng = random.Random(options.seed)
-    pictures = [draw_scene(sample_scene(rng, "centred" if i < 24 else "placed")) for i in range(96)]
+    pictures = [draw_scene(sample_scene(rng, STAGES[i // 32])) for i in range(96)]
     path = options.work / "grids" / "preview.png"
     save_grid(path, pictures, 12, SIZE_PX // 2)
     print(path)
@@ -85,7 +102,9 @@ def preview(options: argparse.Namespace) -> None:
 
 def autoencoder(options: argparse.Namespace) -> None:
     device = _device(options)
-    model = train_autoencoder(options.work, device, options.seed, options.autoencoder_steps)
+    model = train_autoencoder(
+        options.work, device, options.seed, options.autoencoder_steps, options.start_from
+    )
     print(f"autoencoder: {measure_psnr(model, device, options.seed + 7):.1f} dB over whole scenes")
 
 
@@ -99,10 +118,24 @@ def unet(options: argparse.Namespace) -> None:
         num_samples=options.samples,
         batch=options.batch,
         compile=options.compile,
-        export_to=options.model,
+        start_from=options.start_from,
         curriculum=CurriculumPlan(**{name: getattr(options, name) for name in names}),
     )
     train_unet(options.work, _device(options), options.seed, plan)
+
+
+def lora(options: argparse.Namespace) -> None:
+    train_adapters(options.work, _device(options), options.seed, options.lora_samples)
+
+
+def control(options: argparse.Namespace) -> None:
+    train_control(options.work, _device(options), options.seed, options.control_samples)
+
+
+def decoder(options: argparse.Namespace) -> None:
+    device = _device(options)
+    model = train_decoder(options.work, device, options.seed, options.decoder_steps)
+    print(f"autoencoder: {measure_psnr(model, device, options.seed + 7):.1f} dB over whole scenes")
 
 
 def export_model(options: argparse.Namespace) -> None:
@@ -114,7 +147,7 @@ def export_model(options: argparse.Namespace) -> None:
     if checkpoint is not None:
         model.load_state_dict(cast("dict[str, object]", checkpoint["average"]))
     pipeline = build_pipeline(vae, load_reader(options.work).encoder, tokenizer, model)
-    print(f"{options.model}: {export(pipeline, options.model) / 1e6:.1f} MB")
+    print(f"{options.model}: {export(pipeline, options.work, options.model) / 1e6:.1f} MB")
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -126,8 +159,13 @@ def measure(options: argparse.Namespace) -> None:
     print(serialised if options.json else describe(figures))
 
 
+def examples(options: argparse.Namespace) -> None:
+    paint_examples(options.model, _device(options), EXAMPLES)
+
+
 def everything(options: argparse.Namespace) -> None:
-    for stage in (preview, autoencoder, text, unet, export_model, measure):
+    trained = (autoencoder, text, unet, lora, control, decoder)
+    for stage in (preview, *trained, export_model, measure, examples):
         stage(options)
 
 

@@ -1,4 +1,4 @@
-"""What the UNet sees when: centred things on plain colours, then places, then other shapes.
+"""What the UNet sees when: centred things, then places, then several things, then other shapes.
 
 Kinds are learnt from large centred things; everything else comes on top and never replaces them.
 """
@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from .latents import SQUARE, LatentSet, Shape
+from .sampling import STAGES
 
 if TYPE_CHECKING:
-    from .scenes import Scene, Stage
+    from .sampling import Stage
+    from .scenes import Scene
 
 OTHER_SHAPES: Final[tuple[Shape, ...]] = ((192, 320), (320, 192), (192, 192), (320, 320))
 # Every so many batches one of another shape, all of one shape since a batch is one tensor.
-_SHAPED_EVERY: Final = 5
+_SHAPED_EVERY: Final = 6
 OpenLatents = Callable[["Stage", Shape, int], LatentSet]
 
 
@@ -28,10 +30,12 @@ OpenLatents = Callable[["Stage", Shape, int], LatentSet]
 class CurriculumPlan:
     """When the stages begin, in samples, and how many scenes each has."""
 
-    placed_from: int = 12_800
-    shaped_from: int = 36_000
-    centred_scenes: int = 5_000
-    placed_scenes: int = 12_000
+    placed_from: int = 20_000
+    composed_from: int = 50_000
+    shaped_from: int = 120_000
+    centred_scenes: int = 3_000
+    placed_scenes: int = 8_000
+    composed_scenes: int = 8_000
     shaped_scenes: int = 1_000
 
 
@@ -45,19 +49,34 @@ class Curriculum:
 
     def batch(self, samples: int, size: int) -> tuple[Tensor, list[Scene]]:
         """Latents (size, 16, height, width) and their scenes, after `samples` were seen."""
-        plan = self._plan
-        if samples < plan.placed_from:
-            return self._set("centred", SQUARE, plan.centred_scenes).pick(self._rng, size)
-        if samples >= plan.shaped_from and self._rng.randrange(_SHAPED_EVERY) == 0:
+        if samples >= self._plan.shaped_from and self._rng.randrange(_SHAPED_EVERY) == 0:
+            stage = self._rng.choice(STAGES[1:])
             shape = self._rng.choice(OTHER_SHAPES)
-            return self._set("placed", shape, plan.shaped_scenes).pick(self._rng, size)
-        near, near_scenes = self._set("centred", SQUARE, plan.centred_scenes).pick(
-            self._rng, size // 4
-        )
-        far, far_scenes = self._set("placed", SQUARE, plan.placed_scenes).pick(
-            self._rng, size - size // 4
-        )
-        return torch.cat([near, far]), near_scenes + far_scenes
+            return self._set(stage, shape, self._plan.shaped_scenes).pick(self._rng, size)
+        parts = [
+            self._set(stage, SQUARE, self._num_scenes(stage)).pick(self._rng, count)
+            for stage, count in self.mixture(samples, size).items()
+        ]
+        latents = torch.cat([part for part, _ in parts])
+        return latents, [scene for _, scenes in parts for scene in scenes]
+
+    def mixture(self, samples: int, size: int) -> dict[Stage, int]:
+        """How many of a batch of square pictures come from each stage."""
+        if samples < self._plan.placed_from:
+            return {"centred": size}
+        centred = size * 3 // 8
+        if samples < self._plan.composed_from:
+            return {"centred": centred, "placed": size - centred}
+        placed = (size - centred) // 2
+        return {"centred": centred, "placed": placed, "composed": size - centred - placed}
+
+    def _num_scenes(self, stage: Stage) -> int:
+        plan = self._plan
+        return {
+            "centred": plan.centred_scenes,
+            "placed": plan.placed_scenes,
+            "composed": plan.composed_scenes,
+        }[stage]
 
     def _set(self, stage: Stage, shape: Shape, count: int) -> LatentSet:
         if (stage, shape) not in self._sets:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NUM_TIMESTEPS: Final = 1000
 
@@ -55,6 +58,20 @@ class NoiseProcess:
     def _scales(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         alphas = self.alphas[timesteps].view(-1, 1, 1, 1)
         return alphas.sqrt(), (1.0 - alphas).sqrt()
+
+
+def velocity_loss(
+    noise: NoiseProcess,
+    latents: Tensor,
+    high_noise: bool,
+    predict: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Mean squared error of the velocity that `predict` makes of (noised latents, timesteps)."""
+    timesteps = sample_timesteps(len(latents), high_noise).to(latents.device)
+    epsilon = torch.randn_like(latents)
+    noised = noise.add_noise(latents, epsilon, timesteps)
+    velocity = predict(noised.contiguous(memory_format=torch.channels_last), timesteps)
+    return (velocity.float() - noise.velocity(latents, epsilon, timesteps)).square().mean()
 
 
 def sample_timesteps(batch: int, high_noise: bool) -> Tensor:

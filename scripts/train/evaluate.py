@@ -1,187 +1,190 @@
-"""Measures the exported folder with stock diffusers, the judge, and held-out prompts."""
+"""Measures the exported folder: every figure of the model card, with held-out prompts."""
 
 from __future__ import annotations
 
-import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import torch
-from diffusers import AutoencoderTiny, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from .autoencoder import measure_psnr
-from .captions import Language, caption
-from .colours import COLOURS
+from .captions import LANGUAGES
 from .export import folder_bytes, load_pipeline
-from .grids import grid
+from .grids import grid, save_grid
 from .judge import Judge, accuracy, own_accuracy, train_judge
-from .places import SURROUNDINGS
-from .scenes import Scene, sample_scene
+from .measures import (
+    Sampling,
+    adapter,
+    control,
+    image_to_image,
+    inpainting,
+    sample_pictures,
+)
+from .requests import Request, centred, several, things
+from .styles import EXTRA_STYLES
 from .text import load_reader, load_tokenizer, measure_recall
 from .things import KINDS
-from .unet import sheet_prompts
+from .unet import SHEET_COLUMNS, sheet_prompts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from diffusers import AutoencoderTiny, StableDiffusionPipeline
+
     from .devices import Device
+    from .judge import Figures
 
-Figures = dict[str, float]
-_BATCH: Final = 18
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How pictures are sampled; the scheduler is the folder's own."""
-
-    num_steps: int = 12
-    guidance_scale: float = 3.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A prompt and the scene that it asks for."""
-
-    prompt: str
-    scene: Scene
+_JUDGE_STEPS: Final = 2600
+_UNPICKED: Final = 64
+_QUICK: Final = Sampling(num_steps=4)
+# The studio's first screen; the prompts stand in web/src/ui/examples.ts too.
+EXAMPLES: Final[dict[str, str]] = {
+    "boat": "a red boat at sunset, watercolor",
+    "friends": "a cat and a dog in the snow",
+    "castle": "pixel art of a castle at night",
+}
 
 
-def held_out_requests(seed: int, per_kind: int, language: Language) -> list[Request]:
-    """Held-out combinations in held-out wordings, `per_kind` of each kind.
+@dataclass(slots=True)
+class Evaluation:
+    """One exported model, a judge, and the sheets that are left to be looked at."""
 
-    Everything is named, so that every attribute of the picture can be judged.
-    """
-    rng = random.Random(f"{seed} {language}")
-    waiting = dict.fromkeys(KINDS, per_kind)
-    requests = []
-    while any(waiting.values()):
-        scene = sample_scene(rng, "placed", held_out=rng.random() < 0.5)
-        if not waiting[scene.kind]:
-            continue
-        one = caption(rng, scene, language, held_out=True)
-        missing = scene.tags() - one.tags
-        if all(tag == "position:centre" for tag in missing):
-            waiting[scene.kind] -= 1
-            requests.append(Request(one.text, scene))
-    return requests
+    model: Path
+    work: Path
+    device: Device
+    seed: int
+    per_kind: int
+    pipeline: StableDiffusionPipeline
+    judge: Judge
 
+    @classmethod
+    def open(cls, work: Path, model: Path, device: Device, seed: int, per_kind: int) -> Evaluation:
+        pipeline = load_pipeline(model).to(device.name)
+        judge = train_judge(work, device, pipeline.vae, seed, _JUDGE_STEPS)
+        return cls(model, work, device, seed, per_kind, pipeline, judge)
 
-def sample_pictures(
-    pipeline: StableDiffusionPipeline, device: Device, prompts: list[str], sampling: Sampling
-) -> list[np.ndarray]:
-    """One picture for each prompt, uint8 (256, 256, 3)."""
-    generator = torch.Generator(device.name).manual_seed(sampling.seed)
-    pictures: list[np.ndarray] = []
-    for i in range(0, len(prompts), _BATCH):
-        with device.autocast():
-            images = pipeline(
-                prompts[i : i + _BATCH],
-                num_inference_steps=sampling.num_steps,
-                guidance_scale=sampling.guidance_scale,
-                generator=generator,
-                output_type="np",
-            ).images
-        pictures += [(image * 255).round().astype(np.uint8) for image in images]
-    return pictures
+    def parts(self) -> dict[str, object]:
+        """The judge itself, the text encoder and the autoencoder."""
+        vae: AutoencoderTiny = self.pipeline.vae
+        tokenizer = load_tokenizer(self.work / "tokenizer")
+        return {
+            "bytes": folder_bytes(self.model),
+            "autoencoder_psnr_db": measure_psnr(vae, self.device, self.seed + 7),
+            "judge": own_accuracy(self.judge, vae, self.seed + 8),
+            "text": measure_recall(load_reader(self.work), tokenizer, self.seed + 9),
+        }
 
+    def prompts(self) -> dict[str, object]:
+        """From words alone: one thing, two, three, rows; both languages; 20 steps and 4."""
+        figures: dict[str, object] = {}
+        for language in LANGUAGES:
+            single = things(self.seed, self.per_kind, language)
+            pictures = self._sample(single, Sampling())
+            figures[f"things_{language}"] = self._judge(single, pictures)
+            figures[f"kinds_{language}"] = self._by_kind(single, pictures)
+            quick = self._sample(single, _QUICK)
+            figures[f"things_{language}_4_steps"] = self._judge(single, quick)
+            for name, items in (("two", 2), ("three", 3), ("rows", 0)):
+                count = self.per_kind * (20 if items == 2 else 8)
+                asked = several(self.seed, count, items, language)
+                pictures = self._sample(asked, Sampling())
+                figures[f"{name}_{language}"] = self._judge(asked, pictures)
+                self._leave(f"{name}_{language}", pictures)
+                if items == 2:
+                    quick = self._sample(asked, _QUICK)
+                    figures[f"{name}_{language}_4_steps"] = self._judge(asked, quick)
+        return figures
 
-def follow(
-    pipeline: StableDiffusionPipeline,
-    device: Device,
-    judge: Judge,
-    requests: list[Request],
-    sampling: Sampling,
-) -> tuple[Figures, Figures]:
-    """How far pictures follow their prompts: by attribute, and the kind by kind."""
-    pictures = sample_pictures(pipeline, device, [r.prompt for r in requests], sampling)
-    scenes = [request.scene for request in requests]
-    by_kind = {}
-    for kind in KINDS:
-        rows = [i for i, scene in enumerate(scenes) if scene.kind == kind]
-        found = accuracy(judge, [pictures[i] for i in rows], [scenes[i] for i in rows])
-        by_kind[kind] = found["kind"]
-    return accuracy(judge, pictures, scenes), by_kind
+    def tasks(self) -> dict[str, object]:
+        """Image to image, inpainting, control and adapters; each leaves a sheet."""
+        plain = centred(self.seed + 1, max(1, self.per_kind // 2), is_plain=True)
+        placed = centred(self.seed + 2, max(1, self.per_kind // 2), is_plain=False)
+        figures: dict[str, object] = {}
+        found, pictures = image_to_image(self.pipeline, self.device, self.judge, plain)
+        figures["image_to_image_0.6"] = found
+        self._leave("image_to_image", pictures)
+        found, pictures = inpainting(self.model, self.judge, placed)
+        figures["inpainting"] = found
+        self._leave("inpainting", pictures)
+        found, pictures = control(self.pipeline, self.model, self.device, self.judge, plain)
+        figures["control"] = found
+        self._leave("control", pictures)
+        for style in EXTRA_STYLES:
+            asked = [Request(r.prompt, replace(r.scene, style=style)) for r in placed]
+            found, pictures = adapter(
+                self.pipeline, self.model, self.device, self.judge, style, asked
+            )
+            figures[f"adapter_{style}"] = found
+            self._leave(f"adapter_{style}", pictures)
+        return figures
 
+    def speed(self) -> dict[str, object]:
+        """Seconds for one 256-pixel picture by the stock pipeline, the best of five."""
+        return {
+            f"seconds_{sampling.num_steps}_steps": min(self._time_one(sampling) for _ in range(5))
+            for sampling in (Sampling(), Sampling(num_steps=12), _QUICK)
+        }
 
-def blob(scene: Scene, size_px: int = 256) -> Image.Image:
-    """What somebody scribbles before image-to-image: a round blob on a flat ground."""
-    ground = tuple(int(c) for c in SURROUNDINGS[scene.place][0])
-    ink = tuple(int(c) for c in COLOURS[scene.colour])
-    image = Image.new("RGB", (size_px, size_px), ground)
-    inset = size_px // 5
-    ImageDraw.Draw(image).ellipse((inset, inset, size_px - inset, size_px - inset), fill=ink)
-    return image
+    def sheets(self) -> None:
+        """The model card's pictures: every kind twice, and unpicked samples."""
+        pictures = sample_pictures(self.pipeline, self.device, sheet_prompts(), Sampling())
+        grid(pictures, SHEET_COLUMNS, 112).save(self.model / "samples.jpg", quality=84)
+        single = things(self.seed + 3, 1, "en") + things(self.seed + 3, 1, "zh")
+        asked = single[:: len(single) // (_UNPICKED // 2)][: _UNPICKED // 2]
+        asked += several(self.seed + 3, _UNPICKED // 4, 2, "en")
+        asked += several(self.seed + 3, _UNPICKED - len(asked), 2, "zh")
+        pictures = sample_pictures(
+            self.pipeline, self.device, [r.prompt for r in asked], Sampling()
+        )
+        grid(pictures, 8, 112).save(self.model / "unpicked.jpg", quality=84)
+        lines = [f"{i // 8 + 1}.{i % 8 + 1} {request.prompt}" for i, request in enumerate(asked)]
+        (self.work / "unpicked.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def _sample(self, requests: list[Request], sampling: Sampling) -> list[np.ndarray]:
+        prompts = [request.prompt for request in requests]
+        return sample_pictures(self.pipeline, self.device, prompts, sampling)
 
-def refine(
-    pipeline: StableDiffusionPipeline, device: Device, requests: list[Request], strength: float
-) -> list[np.ndarray]:
-    """Image-to-image from blobs, with the stock pipeline over the same parts."""
-    image_to_image = StableDiffusionImg2ImgPipeline(
-        **pipeline.components, requires_safety_checker=False
-    )
-    image_to_image.set_progress_bar_config(disable=True)
-    with device.autocast():
-        images = image_to_image(
-            [request.prompt for request in requests],
-            image=[blob(request.scene) for request in requests],
-            strength=strength,
-            num_inference_steps=20,
-            guidance_scale=3.0,
-            generator=torch.Generator(device.name).manual_seed(0),
-            output_type="np",
-        ).images
-    return [(image * 255).round().astype(np.uint8) for image in images]
+    def _judge(self, requests: list[Request], pictures: list[np.ndarray]) -> Figures:
+        return accuracy(self.judge, pictures, [request.scene for request in requests])
+
+    def _by_kind(self, requests: list[Request], pictures: list[np.ndarray]) -> Figures:
+        """The share of each kind's pictures that show it."""
+        by_kind = {}
+        for kind in KINDS:
+            rows = [i for i, r in enumerate(requests) if r.scene.items[0].kind == kind]
+            found = self._judge([requests[i] for i in rows], [pictures[i] for i in rows])
+            by_kind[kind] = found["kind"]
+        return by_kind
+
+    def _leave(self, name: str, pictures: list[np.ndarray]) -> None:
+        save_grid(self.work / "grids" / f"{name}.png", pictures[:72], 12)
+
+    def _time_one(self, sampling: Sampling) -> float:
+        began = time.perf_counter()
+        sample_pictures(self.pipeline, self.device, ["a red cat in a meadow"], sampling)
+        return time.perf_counter() - began
 
 
 def evaluate(
-    folder: Path, model: Path, device: Device, seed: int, per_kind: int = 6
+    work: Path, model: Path, device: Device, seed: int, per_kind: int = 3
 ) -> dict[str, object]:
-    """All figures of an exported model, ready for JSON; leaves `samples.jpg` in its folder."""
-    pipeline = load_pipeline(model).to(device.name)
-    vae: AutoencoderTiny = pipeline.vae
-    judge = train_judge(folder, device, vae, seed, 1500)
-    figures: dict[str, object] = {
-        "bytes": folder_bytes(model),
-        "autoencoder_psnr_db": measure_psnr(vae, device, seed + 7),
-        "judge": own_accuracy(judge, vae, seed + 8),
-        "text": measure_recall(load_reader(folder), load_tokenizer(folder / "tokenizer"), seed + 9),
-    }
-    languages: tuple[Language, ...] = ("en", "zh")
-    for language in languages:
-        requests = held_out_requests(seed, per_kind, language)
-        overall, by_kind = follow(pipeline, device, judge, requests, Sampling())
-        figures[f"prompts_{language}"] = overall
-        figures[f"kinds_{language}"] = by_kind
-        quick, _ = follow(pipeline, device, judge, requests, Sampling(num_steps=4))
-        figures[f"prompts_{language}_4_steps"] = quick
-    requests = held_out_requests(seed + 1, 2, "en")
-    rounded = refine(pipeline, device, requests, 0.6)
-    figures["image_to_image_0.6"] = accuracy(judge, rounded, [r.scene for r in requests])
-    figures["seconds_4_steps"] = _time_one(pipeline, device, Sampling(num_steps=4))
-    figures["seconds_12_steps"] = _time_one(pipeline, device, Sampling())
-    save_samples(pipeline, device, model / "samples.jpg")
+    """All figures, ready for JSON; leaves sheets in the model's and the work folder."""
+    evaluation = Evaluation.open(work, model, device, seed, per_kind)
+    figures = {**evaluation.parts(), **evaluation.speed()}
+    figures.update(evaluation.prompts())
+    figures.update(evaluation.tasks())
+    evaluation.sheets()
     return figures
 
 
-def _time_one(pipeline: StableDiffusionPipeline, device: Device, sampling: Sampling) -> float:
-    """Seconds for one picture, the best of three."""
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        sample_pictures(pipeline, device, ["a red cat in a meadow"], sampling)
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
-def save_samples(pipeline: StableDiffusionPipeline, device: Device, path: Path) -> None:
-    """The sheet of the model card: every kind on a plain ground and somewhere."""
-    pictures = sample_pictures(pipeline, device, sheet_prompts(), Sampling(num_steps=20))
-    grid(pictures, 9, 128).save(path, quality=88)
+def paint_examples(model: Path, device: Device, target: Path) -> None:
+    """The three pictures of the studio's first screen, as WebP of 256 pixels."""
+    pipeline = load_pipeline(model).to(device.name)
+    for name, prompt in EXAMPLES.items():
+        (picture,) = sample_pictures(pipeline, device, [prompt], Sampling())
+        Image.fromarray(picture).save(target / f"{name}.webp", quality=88, method=6)
 
 
 def describe(figures: dict[str, object]) -> str:

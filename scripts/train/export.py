@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES: Final = 25_000_000
 # Written by people or by `evaluate`, not by `export`; kept when the weights are replaced.
-_KEPT: Final = ("MODEL_CARD.md", "samples.jpg", "studio.json")
+_KEPT: Final = ("MODEL_CARD.md", "samples.jpg", "unpicked.jpg", "studio.json")
+# What is trained on top of the model, as folders beside its parts.
+_ON_TOP: Final = ("controlnet", "loras")
 
 
 def build_pipeline(
@@ -48,11 +50,17 @@ def load_pipeline(folder: Path) -> StableDiffusionPipeline:
     return cast("StableDiffusionPipeline", pipeline)
 
 
-def export(pipeline: StableDiffusionPipeline, target: Path) -> int:
-    """Writes beside `target`, then swaps, so that a reader finds all of one version; its bytes."""
+def export(pipeline: StableDiffusionPipeline, work: Path, target: Path) -> int:
+    """Writes the pipeline and what `work` has on top of it to `target`; returns the bytes.
+
+    It is written beside and swapped, so that a reader finds all of one version.
+    """
     beside, old = target.with_name(target.name + ".new"), target.with_name(target.name + ".old")
     shutil.rmtree(beside, ignore_errors=True)
     pipeline.save_pretrained(beside, safe_serialization=True)
+    for name in _ON_TOP:
+        if (work / name).exists():
+            shutil.copytree(work / name, beside / name)
     for weights in beside.rglob("*.safetensors"):
         _halve(weights)
     for path in [target / name for name in _KEPT if (target / name).exists()]:
@@ -75,11 +83,13 @@ def _halve(path: Path) -> None:
     """Rewrites one weights file in float16 without touching the model in memory."""
     weights = {name: value.half().contiguous() for name, value in load_file(path).items()}
     save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)
     config = path.parent / "config.json"
+    if not config.exists():
+        return
     settings = json.loads(config.read_text())
     # A path of this machine, and an entry that AutoencoderTiny derives and would warn of.
     settings.pop("_name_or_path", None)
     if settings.get("_class_name") == "AutoencoderTiny":
         settings.pop("block_out_channels", None)
-    path.chmod(0o644)
     config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

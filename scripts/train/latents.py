@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .autoencoder import to_tensor
 from .devices import Device, Progress, load_checkpoint, save_checkpoint
-from .scenes import SIZE_PX, Scene, Stage, draw_scene, sample_scene
+from .sampling import Stage, sample_scene
+from .scenes import SIZE_PX, Scene, draw_scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int]
 SQUARE: Final[Shape] = (SIZE_PX, SIZE_PX)
 SHARD: Final = 1000
-_BATCH: Final = 25
+_BATCH: Final = 4
 
 
 @dataclass(slots=True)
@@ -39,10 +40,16 @@ class LatentSet:
 
 @torch.no_grad()
 def encode_shard(
-    vae: AutoencoderTiny, device: Device, stage: Stage, seed: int, size: int, shape: Shape = SQUARE
+    vae: AutoencoderTiny,
+    device: Device,
+    stage: Stage,
+    seed: int,
+    size: int,
+    shape: Shape = SQUARE,
+    style: str | None = None,
 ) -> LatentSet:
     rng = random.Random(f"{stage} {seed}")
-    scenes = [sample_scene(rng, stage) for _ in range(size)]
+    scenes = [sample_scene(rng, stage, style=style) for _ in range(size)]
     parts = []
     for i in range(0, size, _BATCH):
         batch = to_tensor([draw_scene(scene, *shape) for scene in scenes[i : i + _BATCH]])

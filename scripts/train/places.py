@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from .brush import Canvas, ellipse, polygon
+from .brush import Canvas, ellipse, polygon, rectangle
 from .colours import COLOURS, RGB, darken, lighten
 
 Painter = Callable[[Canvas, random.Random], None]
@@ -20,6 +20,14 @@ PLAIN: Final[tuple[str, ...]] = (
 # A plain background is softer than a thing of the same colour, so that both stay apart.
 _SOFTENED: Final[dict[str, float]] = {"white": 0.2, "black": 0.0, "red": 0.1}
 _HORIZON: Final = 0.68
+# Pale and alike, so that a thing in front of the houses stays clear.
+_FACADES: Final[tuple[RGB, ...]] = (
+    (216.0, 204.0, 184.0),
+    (196.0, 206.0, 210.0),
+    (192.0, 206.0, 186.0),
+    (214.0, 198.0, 192.0),
+)
+_WINDOW: Final[RGB] = (154.0, 170.0, 188.0)
 
 
 def plain_colour(name: str) -> RGB:
@@ -117,6 +125,43 @@ def draw_desert(canvas: Canvas, rng: random.Random) -> None:
     _hills(canvas, rng, _HORIZON + 0.1, 0.02, (228.0, 170.0, 92.0))
 
 
+def _flat(canvas: Canvas, x0: float, y0: float, x1: float, y1: float, colour: RGB) -> None:
+    """An upright rectangle, its corners as shares of the width and the height."""
+    height, width = canvas.pixels.shape[:2]
+    canvas.fill([rectangle(x0 * width, y0 * height, x1 * width, y1 * height)], colour, colour)
+
+
+def _facade(
+    canvas: Canvas, rng: random.Random, left: float, right: float, ground: float, colour: RGB
+) -> None:
+    """A house front with two columns of windows, its foot at `ground` (share of the height)."""
+    storey = 0.15
+    top = ground - storey * rng.choice((3, 4)) - 0.04
+    _flat(canvas, left, top, right, ground, colour)
+    _flat(canvas, left, top - 0.02, right, top + 0.015, darken(colour, 0.28))
+    third = (right - left) / 3
+    for row in range(round((ground - top - 0.04) / storey)):
+        y = top + 0.055 + row * storey
+        for x in (left + 0.85 * third, left + 2.15 * third):
+            _flat(canvas, x - third * 0.36, y, x + third * 0.36, y + 0.085, _WINDOW)
+
+
+def draw_street(canvas: Canvas, rng: random.Random) -> None:
+    canvas.sky((158.0, 206.0, 242.0), (206.0, 228.0, 246.0), (230.0, 240.0, 248.0))
+    left, ground = -rng.uniform(0.02, 0.2), _HORIZON
+    colours = rng.sample(_FACADES, len(_FACADES))
+    for i in range(5):
+        right = left + rng.uniform(0.24, 0.32)
+        _facade(canvas, rng, left, right, ground, colours[i % len(colours)])
+        left = right
+    _flat(canvas, -0.02, ground, 1.02, 0.78, (206.0, 202.0, 200.0))
+    _flat(canvas, -0.02, 0.775, 1.02, 1.02, (104.0, 106.0, 118.0))
+    start = rng.uniform(-0.2, 0.0)
+    for i in range(6):
+        x = start + 0.24 * i
+        _flat(canvas, x, 0.885, x + 0.13, 0.91, (240.0, 236.0, 220.0))
+
+
 LANDSCAPES: Final[dict[str, Painter]] = {
     "meadow": draw_meadow,
     "sunset": draw_sunset,
@@ -125,6 +170,7 @@ LANDSCAPES: Final[dict[str, Painter]] = {
     "underwater": draw_underwater,
     "snow": draw_snow,
     "desert": draw_desert,
+    "street": draw_street,
 }
 PLACES: Final[tuple[str, ...]] = PLAIN + tuple(LANDSCAPES)
 # What a thing of the same colour would be lost against.
@@ -137,6 +183,7 @@ SURROUNDINGS: Final[dict[str, tuple[RGB, ...]]] = {
     "underwater": ((40.0, 152.0, 196.0),),
     "snow": ((220.0, 230.0, 242.0),),
     "desert": ((225.0, 231.0, 209.0),),
+    "street": ((200.0, 202.0, 194.0),),
 }
 
 

@@ -1,4 +1,4 @@
-"""A scene: what a picture shows and what its caption may say, and how scenes are chosen.
+"""A scene: what a picture shows and what its caption may say.
 
 Both the picture and the caption are made from the same `Scene`, so that a caption cannot claim
 what the picture lacks.
@@ -8,74 +8,174 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+import numpy as np
 
 from .brush import Brush, Canvas
-from .colours import COLOURS, RGB, SHADOW, distance
-from .places import LANDSCAPES, PLACES, PLAIN, SURROUNDINGS, draw_place
-from .things import KINDS, THINGS
+from .colours import COLOURS, RGB, SHADOW
+from .places import draw_place
+from .styles import finish, open_canvas
+from .things import THINGS
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-Position = Literal["centre", "left", "right", "top", "bottom"]
-Stage = Literal["centred", "placed"]
+Position = Literal[
+    "centre", "left", "right", "top", "bottom",
+    "top left", "top right", "bottom left", "bottom right",
+]  # fmt: skip
+Size = Literal["small", "medium", "big"]
 
-POSITIONS: Final[tuple[Position, ...]] = ("centre", "left", "right", "top", "bottom")
+POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
+SIZES: Final[tuple[Size, ...]] = get_args(Size)
+MAX_COUNT: Final = 4
 SIZE_PX: Final = 256
 
-# Centre and half extent of the thing, as shares of the picture's shorter side.
+# Offsets of the thing's centre as shares of width and height.
 _OFFSETS: Final[dict[Position, tuple[float, float]]] = {
     "centre": (0.0, 0.0),
-    "left": (-0.2, 0.0),
-    "right": (0.2, 0.0),
-    "top": (0.0, -0.2),
-    "bottom": (0.0, 0.2),
+    "left": (-0.22, 0.0),
+    "right": (0.22, 0.0),
+    "top": (0.0, -0.22),
+    "bottom": (0.0, 0.22),
+    "top left": (-0.25, -0.25),
+    "top right": (0.25, -0.25),
+    "bottom left": (-0.25, 0.25),
+    "bottom right": (0.25, 0.25),
 }
-_CENTRED_EXTENT: Final = 0.34
-_OFFSET_EXTENT: Final = 0.23
-_LEAST_CONTRAST: Final = 75.0
+# Half extents of things, as shares of the picture's shorter side.
+_CENTRED: Final[dict[Size, float]] = {"small": 0.19, "medium": 0.33, "big": 0.43}
+_ASIDE: Final[dict[Size, float]] = {"small": 0.14, "medium": 0.22, "big": 0.26}
+_IN_CORNER: Final = 0.19
+_ABOVE: Final = 0.17
+_IN_THREES: Final = 0.155
+_THIRD: Final = 0.32
+_ROWS: Final[dict[int, tuple[tuple[float, float], ...]]] = {
+    2: ((-0.22, 0.0), (0.22, 0.0)),
+    3: ((-_THIRD, 0.0), (0.0, 0.0), (_THIRD, 0.0)),
+    4: ((-0.22, -0.22), (0.22, -0.22), (-0.22, 0.22), (0.22, 0.22)),
+}
+_ROW_EXTENTS: Final[dict[int, float]] = {2: 0.2, 3: _IN_THREES, 4: 0.185}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing, or `count` alike in a row; a row is always centred."""
+
+    kind: str
+    colour: str
+    position: Position = "centre"
+    size: Size = "medium"
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One thing somewhere. `seed` decides the details that no caption names."""
+    """Up to three things in a place. `seed` decides the details that no caption names.
 
-    kind: str
-    colour: str
+    Two things stand left and right, or top and bottom (touching where one is *on* the other);
+    three stand left, centre and right.
+    """
+
+    items: tuple[Item, ...]
     place: str
-    position: Position
+    style: str = "soft"
+    is_touching: bool = False
     seed: int = 0
 
     def tags(self) -> frozenset[str]:
         """All that is true of the scene, one tag for each attribute."""
-        return frozenset(
-            (
-                f"kind:{self.kind}",
-                f"colour:{self.colour}",
-                f"place:{self.place}",
-                f"position:{self.position}",
-            )
-        )
+        tags = {f"place:{self.place}", f"style:{self.style}"}
+        if self.is_touching:
+            tags.add("touching")
+        for item in self.items:
+            tags |= item_tags(item)
+        return frozenset(tags)
 
 
-def stands_out(colour: str, place: str) -> bool:
-    """Whether a thing of this colour can be seen in this place."""
-    if colour == place:
-        return False
-    return all(
-        distance(COLOURS[colour], around) > _LEAST_CONTRAST for around in SURROUNDINGS[place]
-    )
+def item_tags(item: Item) -> frozenset[str]:
+    """What is true of one thing, said of where it is: "left.kind:cat"."""
+    tags = {f"kind:{item.kind}", f"colour:{item.colour}"}
+    if item.size != "medium":
+        tags.add(f"size:{item.size}")
+    if item.count > 1:
+        tags.add(f"count:{item.count}")
+    return frozenset(f"{item.position}.{tag}" for tag in tags)
 
 
-def is_held_out(kind: str, colour: str, place: str) -> bool:
-    """Whether this combination is kept for evaluation: about one in ten, never natural ones."""
-    thing = THINGS[kind]
-    if colour in thing.natural_colours or place in thing.natural_places:
-        return False
-    keys = KINDS.index(kind) * 7 + list(COLOURS).index(colour) * 3 + PLACES.index(place)
-    return keys % 10 == 0
+def single(
+    kind: str,
+    colour: str,
+    place: str,
+    position: Position = "centre",
+    *,
+    style: str = "soft",
+    seed: int = 0,
+) -> Scene:
+    """A scene of one thing."""
+    return Scene((Item(kind, colour, position),), place, style, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one thing is drawn: its centre's offset and its half extent, as shares."""
+
+    item: Item
+    right: float
+    down: float
+    extent: float
+
+
+def layout(scene: Scene) -> list[Spot]:
+    """Where everything goes, from back to front."""
+    if len(scene.items) == 3:
+        return [
+            Spot(item, right, 0.0, _IN_THREES)
+            for item, right in zip(scene.items, (-_THIRD, 0.0, _THIRD), strict=True)
+        ]
+    if len(scene.items) == 2 and scene.items[0].position == "top":
+        return _stacked(*scene.items, is_touching=scene.is_touching)
+    return [spot for item in scene.items for spot in _alone(item)]
+
+
+def _alone(item: Item) -> list[Spot]:
+    if item.count > 1:
+        return [Spot(item, x, y, _ROW_EXTENTS[item.count]) for x, y in _ROWS[item.count]]
+    right, down = _OFFSETS[item.position]
+    if item.position == "centre":
+        extent = _CENTRED[item.size]
+    elif right and down:
+        extent = min(_IN_CORNER, _ASIDE[item.size])
+    else:
+        extent = _ASIDE[item.size]
+    return [Spot(item, right, down, extent)]
+
+
+def _stacked(upper: Item, lower: Item, *, is_touching: bool) -> list[Spot]:
+    if not is_touching:
+        return [Spot(lower, 0.0, 0.24, _ABOVE), Spot(upper, 0.0, -0.24, _ABOVE)]
+    extent = 0.2
+    top, _ = _reach(lower.kind)
+    _, bottom = _reach(upper.kind)
+    down = 0.22
+    # A little overlap, so that the upper thing rests on the lower one's roof or back.
+    return [
+        Spot(lower, 0.0, down, extent),
+        Spot(upper, 0.0, down + (top - bottom + 0.1) * extent, extent),
+    ]
+
+
+@cache
+def _reach(kind: str) -> tuple[float, float]:
+    """How far up and down a thing's paint reaches, in its own units (about -1 and 1)."""
+    size_px, unit_px = 96, 32.0
+    canvas = Canvas.blank(size_px, size_px)
+    canvas.pixels[:] = -1000.0
+    THINGS[kind].paint(Brush(canvas, size_px / 2, size_px / 2, unit_px), COLOURS["blue"])
+    rows = np.nonzero((canvas.pixels > -500.0).any(axis=(1, 2)))[0]
+    return (rows[0] - size_px / 2) / unit_px, (rows[-1] + 1 - size_px / 2) / unit_px
 
 
 def draw_scene(
@@ -83,50 +183,28 @@ def draw_scene(
 ) -> npt.NDArray[np.uint8]:
     """The picture of a scene, uint8 (height_px, width_px, 3)."""
     rng = random.Random(scene.seed)
-    canvas = Canvas.blank(height_px, width_px)
+    canvas = open_canvas(scene.style, height_px, width_px)
     draw_place(canvas, scene.place, rng)
-    shorter = min(height_px, width_px)
-    extent = _CENTRED_EXTENT if scene.position == "centre" else _OFFSET_EXTENT
-    extent *= rng.uniform(0.92, 1.05)
-    right, down = _OFFSETS[scene.position]
-    x_px = width_px * (0.5 + right + rng.uniform(-0.02, 0.02))
-    y_px = height_px * (0.5 + down + rng.uniform(-0.02, 0.02))
-    brush = Brush(canvas, x_px, y_px, extent * shorter)
-    thing = THINGS[scene.kind]
-    if thing.stands and scene.position != "top":
-        brush.soft(0.0, 0.99 if scene.kind != "car" else 0.82, 1.05, 0.16, SHADOW, 0.45)
-    thing.paint(brush, _jitter(COLOURS[scene.colour], rng))
-    return canvas.image()
+    for spot in layout(scene):
+        _draw_thing(canvas, spot, rng)
+    return finish(scene.style, canvas, rng)
+
+
+def _draw_thing(canvas: Canvas, spot: Spot, rng: random.Random) -> None:
+    height_px, width_px = canvas.pixels.shape[:2]
+    extent_px = spot.extent * rng.uniform(0.94, 1.05) * min(height_px, width_px)
+    x_px = width_px * (0.5 + spot.right + rng.uniform(-0.02, 0.02))
+    y_px = height_px * (0.5 + spot.down + rng.uniform(-0.01, 0.01))
+    brush = Brush(canvas, x_px, y_px, extent_px)
+    thing = THINGS[spot.item.kind]
+    if thing.stands and not spot.item.position.startswith("top"):
+        _, bottom = _reach(spot.item.kind)
+        brush.soft(0.0, bottom - 0.02, 1.05, 0.16, SHADOW, 0.45)
+    canvas.begin_thing()
+    thing.paint(brush, _jitter(COLOURS[spot.item.colour], rng))
 
 
 def _jitter(colour: RGB, rng: random.Random, amount: float = 8.0) -> RGB:
     shift = rng.uniform(-amount, amount)
     red, green, blue = (c + shift + rng.uniform(-amount / 2, amount / 2) for c in colour)
     return red, green, blue
-
-
-def sample_scene(rng: random.Random, stage: Stage, held_out: bool = False) -> Scene:
-    """A scene of the curriculum: `centred` on plain colours, `placed` anywhere."""
-    while True:
-        kind = rng.choice(KINDS)
-        colour, place = _sample_colour(rng, kind), _sample_place(rng, kind, stage)
-        if stands_out(colour, place) and is_held_out(kind, colour, place) == held_out:
-            break
-    position: Position = "centre"
-    if stage == "placed" and rng.random() < 0.4:
-        position = rng.choice(POSITIONS[1:])
-    return Scene(kind, colour, place, position, rng.getrandbits(32))
-
-
-def _sample_colour(rng: random.Random, kind: str) -> str:
-    if rng.random() < 0.25:
-        return rng.choice(THINGS[kind].natural_colours)
-    return rng.choice(tuple(COLOURS))
-
-
-def _sample_place(rng: random.Random, kind: str, stage: Stage) -> str:
-    if stage == "centred" or rng.random() < 0.3:
-        return rng.choice(PLAIN)
-    if rng.random() < 0.2:
-        return rng.choice(THINGS[kind].natural_places)
-    return rng.choice(tuple(LANDSCAPES))

@@ -17,46 +17,60 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from .captions import Caption, caption
+from .captions import LANGUAGES, Caption, caption
 from .colours import COLOURS
 from .devices import Device, Progress, freeze, load_checkpoint, save_checkpoint, seed_everything
 from .muon import Optimiser
 from .places import PLACES
-from .scenes import POSITIONS, Stage, sample_scene
+from .sampling import STAGES, sample_scene
+from .scenes import MAX_COUNT, POSITIONS
+from .styles import STYLES
 from .things import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_TOKENS: Final = 48
+MAX_TOKENS: Final = 64
 HIDDEN: Final = 128
 
-_VOCABULARY: Final = 1400
+_VOCABULARY: Final = 1800
 _BATCH: Final = 96
 _LEARNING_RATE: Final = 2.5e-3
 _BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
 # CLIP's own pre-tokenizer (Radford et al. 2021).
 _WORDS: Final = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
-TAGS: Final[tuple[str, ...]] = (
+_ITEM_TAGS: Final[tuple[str, ...]] = (
     *(f"kind:{name}" for name in KINDS),
     *(f"colour:{name}" for name in COLOURS),
-    *(f"place:{name}" for name in PLACES),
-    *(f"position:{name}" for name in POSITIONS),
+    "size:small",
+    "size:big",
+    *(f"count:{count}" for count in range(2, MAX_COUNT + 1)),
 )
+_WHOLE_TAGS: Final[tuple[str, ...]] = (
+    *(f"place:{name}" for name in PLACES),
+    *(f"style:{name}" for name in STYLES[1:]),
+    "touching",
+)
+# The tags that each of the last tokens says, from left to right: its column in the head's output.
+SLOTS: Final[tuple[tuple[str, ...], ...]] = (
+    *(tuple(f"{position}.{tag}" for tag in _ITEM_TAGS) for position in POSITIONS),
+    _WHOLE_TAGS,
+)
+TAGS: Final[tuple[str, ...]] = tuple(tag for slot in SLOTS for tag in slot)
 _TAG_INDEX: Final = {tag: i for i, tag in enumerate(TAGS)}
+LONGEST_CAPTION: Final = MAX_TOKENS - len(SLOTS)
 
 
 def sample_captions(rng: random.Random, count: int, held_out: bool = False) -> list[Caption]:
-    stages: tuple[Stage, ...] = ("centred", "placed", "placed")
     return [
-        caption(rng, sample_scene(rng, rng.choice(stages)), held_out=held_out) for _ in range(count)
+        caption(rng, sample_scene(rng, rng.choice(STAGES)), held_out=held_out) for _ in range(count)
     ]
 
 
 def train_tokenizer(folder: Path, seed: int) -> CLIPTokenizer:
     """A tokenizer for captions. All 256 bytes are tokens, so no text is ever unknown."""
-    texts = [one.text for one in sample_captions(random.Random(seed), 12_000)]
+    texts = [one.text for one in sample_captions(random.Random(seed), 16_000)]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = _learn_merges(texts, alphabet)
     names = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *map("".join, merges)]
@@ -112,14 +126,14 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def tokenise(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Token ids, int64 (batch, 48)."""
+    """Token ids, int64 (batch, 64)."""
     encoded = tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True)
     return torch.tensor(encoded.input_ids)
 
 
 @torch.no_grad()
 def embed(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """What the UNet attends to: float32 (batch, 48, 128)."""
+    """What the UNet attends to: float32 (batch, 64, 128)."""
     ids = tokenise(tokenizer, texts).to(encoder.device)
     return cast("Tensor", encoder(ids).last_hidden_state).float()
 
@@ -133,26 +147,22 @@ def tag_targets(captions: list[Caption]) -> Tensor:
 
 
 class TagReader(nn.Module):
-    """The text encoder with a linear head that reads tags from one of the last tokens."""
+    """The text encoder with linear heads that read each slot's tags from its token."""
 
-    def __init__(self, encoder: CLIPTextModel, end_token: int) -> None:
+    def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(HIDDEN, len(TAGS))
-        nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, -2.5)
-        self._end_token = end_token
+        self.item_head = nn.Linear(HIDDEN, len(_ITEM_TAGS))
+        self.whole_head = nn.Linear(HIDDEN, len(_WHOLE_TAGS))
+        for head in (self.item_head, self.whole_head):
+            nn.init.zeros_(head.weight)
+            nn.init.constant_(head.bias, -3.5)
 
-    def forward(self, ids: Tensor, any_padding: bool = False) -> Tensor:
-        """Tag logits (batch, num_tags) from ids (batch, 48)."""
-        ends = (ids == self._end_token).int().argmax(1)
-        at = ends
-        if any_padding:
-            elsewhere = torch.randint(0, MAX_TOKENS, ends.shape, device=ids.device)
-            at = torch.where(torch.rand(ends.shape, device=ids.device) < 0.5, ends, elsewhere)
-            at = torch.maximum(at, ends)
-        hidden = self.encoder(ids).last_hidden_state
-        return cast("Tensor", self.head(hidden[torch.arange(len(ids)), at].float()))
+    def forward(self, ids: Tensor) -> Tensor:
+        """Tag logits (batch, num_tags) from ids (batch, 64)."""
+        hidden = self.encoder(ids).last_hidden_state[:, -len(SLOTS) :].float()
+        items = self.item_head(hidden[:, :-1]).flatten(1)
+        return torch.cat([items, self.whole_head(hidden[:, -1])], dim=1)
 
 
 def train_text(folder: Path, device: Device, seed: int, num_steps: int) -> CLIPTextModel:
@@ -162,8 +172,8 @@ def train_text(folder: Path, device: Device, seed: int, num_steps: int) -> CLIPT
     if not tokenizer_folder.exists():
         train_tokenizer(tokenizer_folder, seed)
     tokenizer = load_tokenizer(tokenizer_folder)
-    reader = TagReader(build_text_encoder(tokenizer), tokenizer.eos_token_id).to(device.name)
-    optimiser = Optimiser(reader, ("embedding", "head"), adam_ratio=1.4)
+    reader = TagReader(build_text_encoder(tokenizer)).to(device.name)
+    optimiser = Optimiser(reader, ("embedding", "_head"), adam_ratio=1.4)
     step = _resume(folder / "text.pt", reader, optimiser)
     rng, progress = random.Random(seed + step), Progress("text", num_steps, 100, step)
     while step < num_steps:
@@ -188,7 +198,7 @@ def _tag_loss(
 ) -> Tensor:
     ids = tokenise(tokenizer, [one.text for one in captions]).to(device.name)
     with device.autocast():
-        logits = reader(ids, any_padding=True)
+        logits = reader(ids)
     targets = tag_targets(captions).to(device.name)
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
 
@@ -207,7 +217,7 @@ def load_reader(folder: Path) -> TagReader:
     state = load_checkpoint(folder / "text.pt")
     assert state is not None, "train the text stage first: scripts/train_embedded text"
     tokenizer = load_tokenizer(folder / "tokenizer")
-    reader = TagReader(build_text_encoder(tokenizer), tokenizer.eos_token_id)
+    reader = TagReader(build_text_encoder(tokenizer))
     reader.load_state_dict(cast("dict[str, Tensor]", state["model"]))
     return cast("TagReader", freeze(reader))
 
@@ -216,20 +226,19 @@ def load_reader(folder: Path) -> TagReader:
 def measure_recall(
     reader: TagReader, tokenizer: CLIPTokenizer, seed: int, count: int = 600
 ) -> dict[str, float]:
-    """On held-out wordings: how often each attribute's tag is read where it is named."""
+    """On held-out wordings: how often all tags of an attribute are read, and no others."""
     rng = random.Random(seed)
     captions = sample_captions(rng, count, held_out=True)
     ids = tokenise(tokenizer, [one.text for one in captions])
     read = reader(ids.to(next(reader.parameters()).device)).cpu() > 0
+    named = tag_targets(captions) > 0
     figures = {}
-    for attribute in ("kind", "colour", "place", "position"):
-        columns = [i for i, tag in enumerate(TAGS) if tag.startswith(attribute)]
-        named = tag_targets(captions)[:, columns] > 0
-        rows = named.any(1)
-        right = (read[:, columns] == named).all(1)
+    for attribute in ("kind", "colour", "size", "count", "place", "style"):
+        columns = [i for i, tag in enumerate(TAGS) if f".{attribute}:" in f".{tag}"]
+        rows = named[:, columns].any(1)
+        right = (read[:, columns] == named[:, columns]).all(1)
         figures[attribute] = right[rows].float().mean().item()
-    for language in ("en", "zh"):
+    for language in LANGUAGES:
         rows = torch.tensor([one.language == language for one in captions])
-        right = (read == (tag_targets(captions) > 0)).all(1)
-        figures[language] = right[rows].float().mean().item()
+        figures[language] = (read == named).all(1)[rows].float().mean().item()
     return figures

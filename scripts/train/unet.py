@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -13,18 +13,19 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
-from .autoencoder import LATENT_CHANNELS
+from .autoencoder import DOWNSCALE, LATENT_CHANNELS
 from .captions import caption, plain_caption
 from .colours import COLOURS
 from .curriculum import Curriculum, CurriculumPlan
 from .devices import Device, Progress, load_checkpoint, save_checkpoint, seed_everything
-from .diffusion import NoiseProcess, sample_timesteps
-from .export import build_pipeline, export
+from .diffusion import NoiseProcess, velocity_loss
+from .export import build_pipeline
 from .grids import save_grid
 from .latents import LatentSet, encode_shard, open_latents
 from .muon import Average, Optimiser
 from .places import LANDSCAPES
-from .scenes import SIZE_PX, Position, Scene, stands_out
+from .sampling import sample_scene, stands_out
+from .scenes import SIZE_PX, Position, Scene, single
 from .text import HIDDEN, embed, load_reader, load_tokenizer
 from .things import KINDS, THINGS
 
@@ -34,20 +35,23 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 CHANNELS: Final = (96, 160)
+SHEET_COLUMNS: Final = 13
 _LEARNING_RATE: Final = 2e-3
 _DROPPED: Final = 0.1
 _DECAY_FROM: Final = 0.7
 _PLAIN_TIMESTEPS_FROM: Final = 0.67
+_SQUARE_CELLS: Final = (SIZE_PX // DOWNSCALE,) * 2
 
 
 @dataclass(frozen=True, slots=True)
 class UNetPlan:
     """How long and on what. Samples are pictures seen, repeats counted."""
 
-    num_samples: int = 92_000
+    num_samples: int = 280_000
     batch: int = 32
     compile: bool = False
-    export_to: Path | None = None
+    # An exported model whose weights to go on from, instead of from nothing.
+    start_from: Path | None = None
     curriculum: CurriculumPlan = field(default_factory=CurriculumPlan)
 
 
@@ -80,7 +84,7 @@ class Conditioner:
         self._rng = random.Random(seed)
 
     def embed_scenes(self, scenes: list[Scene]) -> Tensor:
-        """float32 (batch, 48, 128); a tenth of the captions is dropped for guidance."""
+        """float32 (batch, 64, 128); a tenth of the captions is dropped for guidance."""
         texts = [
             "" if self._rng.random() < _DROPPED else caption(self._rng, scene).text
             for scene in scenes
@@ -100,11 +104,7 @@ class Probe:
     def __init__(
         self, held: LatentSet, conditioner: Conditioner, noise: NoiseProcess, device: Device
     ) -> None:
-        wrong = [
-            Scene(KINDS[(KINDS.index(s.kind) + 1 + i % (len(KINDS) - 1)) % len(KINDS)],
-                  s.colour, s.place, s.position)
-            for i, s in enumerate(held.scenes)
-        ]  # fmt: skip
+        wrong = [_with_wrong_kind(scene, i) for i, scene in enumerate(held.scenes)]
         self._latents = held.latents.float().to(device.name)
         self._right = conditioner.embed_plain(held.scenes)
         self._wrong = conditioner.embed_plain(wrong)
@@ -127,6 +127,12 @@ class Probe:
         return errors[1] - errors[0]
 
 
+def _with_wrong_kind(scene: Scene, turn: int) -> Scene:
+    item = scene.items[0]
+    kind = KINDS[(KINDS.index(item.kind) + 1 + turn % (len(KINDS) - 1)) % len(KINDS)]
+    return replace(scene, items=(replace(item, kind=kind),))
+
+
 def learning_rate(done: float, step: int) -> float:
     """Short warm-up, plateau, one cosine decay; `done` is the share of all samples."""
     share = min(1.0, (step + 1) / 60)
@@ -147,10 +153,14 @@ class UNetTrainer:
         encoder = load_reader(folder).encoder.to(device.name)
         self.conditioner = Conditioner(encoder, load_tokenizer(folder / "tokenizer"), seed)
         self.noise = NoiseProcess(device.name)
-        self.unet = build_unet().to(device.name, memory_format=torch.channels_last)
+        self.unet = build_unet()
+        if plan.start_from is not None:
+            before = UNet2DConditionModel.from_pretrained(plan.start_from, subfolder="unet")
+            self.unet.load_state_dict(before.state_dict())
+        self.unet.to(device.name, memory_format=torch.channels_last)
         # The plain processor: the fused attention's backward pass is slow on CPUs.
         self.unet.set_attn_processor(AttnProcessor())
-        self._forward = torch.compile(self.unet) if plan.compile else self.unet
+        self._compiled = torch.compile(self.unet) if plan.compile else self.unet
         self.optimiser = Optimiser(self.unet, ("conv_in", "conv_out", "positional"))
         self.average = Average(self.unet, 0.998)
         self.num_steps, self.samples = 0, 0
@@ -165,17 +175,17 @@ class UNetTrainer:
         """Learns one batch; the mean squared error of the velocity."""
         done = self.samples / self.plan.num_samples
         latents, scenes = self._curriculum.batch(self.samples, self.plan.batch)
-        latents = latents.to(self.device.name)
-        timesteps = sample_timesteps(len(scenes), done < _PLAIN_TIMESTEPS_FROM)
-        timesteps = timesteps.to(self.device.name)
-        epsilon = torch.randn_like(latents)
-        noised = self.noise.add_noise(latents, epsilon, timesteps)
-        target = self.noise.velocity(latents, epsilon, timesteps)
         text = self.conditioner.embed_scenes(scenes)
-        with self.device.autocast():
-            noised = noised.contiguous(memory_format=torch.channels_last)
-            velocity = self._forward(noised, timesteps, text, return_dict=False)[0]
-        loss = (velocity.float() - target).square().mean()
+        # Compiling takes minutes for each shape and pays for the usual one only.
+        forward = self._compiled if latents.shape[2:] == _SQUARE_CELLS else self.unet
+
+        def predict(noised: Tensor, timesteps: Tensor) -> Tensor:
+            with self.device.autocast():
+                return cast("Tensor", forward(noised, timesteps, text, return_dict=False)[0])
+
+        loss = velocity_loss(
+            self.noise, latents.to(self.device.name), done < _PLAIN_TIMESTEPS_FROM, predict
+        )
         loss.backward()
         self.optimiser.step(learning_rate(done, self.num_steps))
         self.average.update(self.num_steps)
@@ -215,7 +225,7 @@ class UNetTrainer:
         self.num_steps, self.samples = cast("int", state["steps"]), cast("int", state["samples"])
 
     def show(self) -> None:
-        """Leaves a sheet of samples from held-out combinations, and the model so far."""
+        """Leaves a sheet of samples of the model so far."""
         self.average.swap()
         pipeline = build_pipeline(
             self.vae, self.conditioner.encoder, self.conditioner.tokenizer, self.unet
@@ -231,14 +241,38 @@ class UNetTrainer:
             ).images
         sheet = [(picture * 255).round().astype("uint8") for picture in pictures]
         name = f"unet-{self.samples // 1000:04d}k.png"
-        save_grid(self.folder / "grids" / name, sheet, 9, SIZE_PX // 2)
-        if self.plan.export_to is not None:
-            export(pipeline, self.plan.export_to)
+        save_grid(self.folder / "grids" / name, sheet, SHEET_COLUMNS, SIZE_PX // 2)
         self.average.swap()
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The finished parts, frozen, for what is trained on top of them."""
+
+    vae: AutoencoderTiny
+    unet: UNet2DConditionModel
+    conditioner: Conditioner
+    noise: NoiseProcess
+    device: Device
+
+    @classmethod
+    def load(cls, folder: Path, device: Device, seed: int) -> Trained:
+        checkpoint = load_checkpoint(folder / "unet.pt")
+        assert checkpoint is not None, "train the UNet first: scripts/train_embedded unet"
+        unet = build_unet()
+        unet.load_state_dict(cast("dict[str, object]", checkpoint["average"]))
+        unet.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
+        unet.set_attn_processor(AttnProcessor())
+        vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(folder / "vae"))
+        vae.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
+        conditioner = Conditioner(
+            load_reader(folder).encoder.to(device.name), load_tokenizer(folder / "tokenizer"), seed
+        )
+        return cls(vae, unet, conditioner, NoiseProcess(device.name), device)
+
+
 def sheet_prompts() -> list[str]:
-    """Each kind twice: as one expects it, then in any colour and place."""
+    """Each kind twice: as one expects it, then in any colour and place; then several things."""
     rng = random.Random(11)
     sides: tuple[Position, ...] = ("centre", "centre", "left", "right")
     usual = [
@@ -246,7 +280,8 @@ def sheet_prompts() -> list[str]:
         for kind, thing in THINGS.items()
     ]
     unusual = [_sheet_scene(rng, kind, tuple(COLOURS), tuple(LANDSCAPES), sides) for kind in THINGS]
-    return [plain_caption(scene) for scene in usual + unusual]
+    several = [sample_scene(rng, "composed") for _ in range(SHEET_COLUMNS)]
+    return [plain_caption(scene) for scene in usual + unusual + several]
 
 
 def _sheet_scene(
@@ -259,7 +294,7 @@ def _sheet_scene(
     while True:
         colour, place = rng.choice(colours), rng.choice(places)
         if stands_out(colour, place):
-            return Scene(kind, colour, place, rng.choice(positions))
+            return single(kind, colour, place, rng.choice(positions))
 
 
 def train_unet(folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:

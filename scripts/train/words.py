@@ -8,9 +8,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A kind's names; `measure` is the Chinese measure word that counts it."""
+    """A kind's names, most usual first; a name given twice is said twice as often.
+
+    `plural` matches `english` name by name; `measure` is the Chinese measure word that counts it.
+    """
 
     english: tuple[str, ...]
+    plural: tuple[str, ...]
     chinese: tuple[str, ...]
     measure: str = "个"
 
@@ -26,24 +30,143 @@ class Setting:
 
 
 NOUNS: Final[dict[str, Noun]] = {
-    "circle": Noun(("circle", "circle", "ball", "disc"), ("圆形", "圆", "圆圈", "球")),
-    "square": Noun(("square", "square", "box"), ("正方形", "方块", "方形")),
-    "triangle": Noun(("triangle",), ("三角形", "三角")),
-    "star": Noun(("star",), ("星星", "五角星"), "颗"),
-    "heart": Noun(("heart", "love heart"), ("心", "爱心", "心形"), "颗"),
-    "sun": Noun(("sun", "sunshine"), ("太阳",)),
-    "moon": Noun(("moon", "crescent moon", "crescent"), ("月亮", "弯月", "月牙"), "轮"),
-    "cloud": Noun(("cloud",), ("云", "云朵", "云彩"), "朵"),
-    "tree": Noun(("tree",), ("树", "大树", "树木"), "棵"),
-    "flower": Noun(("flower", "flower", "blossom"), ("花", "花朵", "鲜花"), "朵"),
-    "mushroom": Noun(("mushroom", "toadstool"), ("蘑菇",)),
-    "house": Noun(("house", "house", "cottage", "home"), ("房子", "小屋", "屋子"), "座"),
-    "boat": Noun(("boat", "sailboat", "ship", "sailing boat"), ("船", "小船", "帆船"), "艘"),
-    "fish": Noun(("fish",), ("鱼", "小鱼"), "条"),
-    "cat": Noun(("cat", "cat", "kitten", "kitty"), ("猫", "小猫", "猫咪"), "只"),
-    "car": Noun(("car", "car", "automobile"), ("汽车", "车", "小汽车"), "辆"),
-    "apple": Noun(("apple",), ("苹果",)),
-    "balloon": Noun(("balloon", "hot air balloon"), ("气球", "热气球")),
+    "circle": Noun(
+        ("circle", "circle", "ball", "disc"),
+        ("circles", "circles", "balls", "discs"),
+        ("圆形", "圆", "圆圈", "球"),
+    ),
+    "square": Noun(
+        ("square", "square", "box"), ("squares", "squares", "boxes"), ("正方形", "方块", "方形")
+    ),
+    "triangle": Noun(("triangle",), ("triangles",), ("三角形", "三角")),
+    "diamond": Noun(
+        ("diamond", "diamond", "rhombus"), ("diamonds", "diamonds", "rhombuses"), ("菱形", "菱形块")
+    ),
+    "star": Noun(("star",), ("stars",), ("星星", "五角星"), "颗"),
+    "heart": Noun(("heart", "love heart"), ("hearts", "love hearts"), ("心", "爱心", "心形"), "颗"),
+    "sun": Noun(("sun", "sunshine"), ("suns", "suns"), ("太阳",)),
+    "moon": Noun(
+        ("moon", "crescent moon", "crescent"),
+        ("moons", "crescent moons", "crescents"),
+        ("月亮", "弯月", "月牙"),
+        "轮",
+    ),
+    "cloud": Noun(("cloud",), ("clouds",), ("云", "云朵", "云彩"), "朵"),
+    "rainbow": Noun(("rainbow",), ("rainbows",), ("彩虹",), "道"),
+    "mountain": Noun(
+        ("mountain", "mountain", "snowy mountain", "mountain peak"),
+        ("mountains", "mountains", "snowy mountains", "mountain peaks"),
+        ("山", "山峰", "雪山", "高山"),
+        "座",
+    ),
+    "hill": Noun(
+        ("hill", "hill", "hillock"), ("hills", "hills", "hillocks"), ("山丘", "山包"), "座"
+    ),
+    "tree": Noun(("tree",), ("trees",), ("树", "树木"), "棵"),
+    "pine": Noun(
+        ("pine tree", "pine", "fir tree", "christmas tree"),
+        ("pine trees", "pines", "fir trees", "christmas trees"),
+        ("松树", "圣诞树", "杉树"),
+        "棵",
+    ),
+    "flower": Noun(
+        ("flower", "flower", "blossom"),
+        ("flowers", "flowers", "blossoms"),
+        ("花", "花朵", "鲜花"),
+        "朵",
+    ),
+    "mushroom": Noun(("mushroom", "toadstool"), ("mushrooms", "toadstools"), ("蘑菇",)),
+    "apple": Noun(("apple",), ("apples",), ("苹果",)),
+    "house": Noun(
+        ("house", "house", "cottage", "home"),
+        ("houses", "houses", "cottages", "homes"),
+        ("房子", "屋子", "房屋"),
+        "座",
+    ),
+    "castle": Noun(
+        ("castle", "castle", "fortress", "palace"),
+        ("castles", "castles", "fortresses", "palaces"),
+        ("城堡", "城堡", "宫殿"),
+        "座",
+    ),
+    "bridge": Noun(
+        ("bridge", "bridge", "stone bridge"),
+        ("bridges", "bridges", "stone bridges"),
+        ("桥", "石桥", "拱桥", "桥梁"),
+        "座",
+    ),
+    "lighthouse": Noun(("lighthouse",), ("lighthouses",), ("灯塔",), "座"),
+    "fish": Noun(("fish",), ("fish",), ("鱼", "鱼儿"), "条"),
+    "whale": Noun(("whale",), ("whales",), ("鲸鱼", "鲸"), "头"),
+    "bird": Noun(
+        ("bird", "bird", "songbird"), ("birds", "birds", "songbirds"), ("鸟", "鸟儿"), "只"
+    ),
+    "butterfly": Noun(("butterfly",), ("butterflies",), ("蝴蝶",), "只"),
+    "cat": Noun(
+        ("cat", "cat", "kitten", "kitty"),
+        ("cats", "cats", "kittens", "kitties"),
+        ("猫", "猫咪"),
+        "只",
+    ),
+    "dog": Noun(
+        ("dog", "dog", "puppy", "doggy"),
+        ("dogs", "dogs", "puppies", "doggies"),
+        ("狗", "狗狗"),
+        "只",
+    ),
+    "rabbit": Noun(
+        ("rabbit", "rabbit", "bunny", "hare"),
+        ("rabbits", "rabbits", "bunnies", "hares"),
+        ("兔子", "兔子", "兔"),
+        "只",
+    ),
+    "person": Noun(
+        ("person", "man", "woman", "boy", "girl", "child"),
+        ("people", "men", "women", "boys", "girls", "children"),
+        ("人", "男孩", "女孩", "孩子"),
+    ),
+    "robot": Noun(("robot",), ("robots",), ("机器人",)),
+    "boat": Noun(
+        ("boat", "sailboat", "ship", "sailing boat"),
+        ("boats", "sailboats", "ships", "sailing boats"),
+        ("船", "帆船"),
+        "艘",
+    ),
+    "car": Noun(
+        ("car", "car", "automobile"), ("cars", "cars", "automobiles"), ("汽车", "车", "轿车"), "辆"
+    ),
+    "train": Noun(
+        ("train", "train", "steam train", "locomotive"),
+        ("trains", "trains", "steam trains", "locomotives"),
+        ("火车", "火车", "列车", "蒸汽火车"),
+        "列",
+    ),
+    "rocket": Noun(
+        ("rocket", "rocket", "spaceship", "rocket ship"),
+        ("rockets", "rockets", "spaceships", "rocket ships"),
+        ("火箭", "火箭", "宇宙飞船"),
+        "枚",
+    ),
+    "balloon": Noun(
+        ("balloon", "hot air balloon"), ("balloons", "hot air balloons"), ("气球", "热气球")
+    ),
+    "kite": Noun(("kite",), ("kites",), ("风筝",), "只"),
+    "cake": Noun(
+        ("cake", "cake", "birthday cake"),
+        ("cakes", "cakes", "birthday cakes"),
+        ("蛋糕", "蛋糕", "生日蛋糕"),
+    ),
+    "cup": Noun(
+        ("cup", "mug", "coffee cup", "teacup"),
+        ("cups", "mugs", "coffee cups", "teacups"),
+        ("杯子", "茶杯", "咖啡杯", "马克杯"),
+    ),
+    "umbrella": Noun(
+        ("umbrella", "umbrella", "parasol"),
+        ("umbrellas", "umbrellas", "parasols"),
+        ("雨伞", "伞"),
+        "把",
+    ),
 }
 
 COLOUR_WORDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -57,14 +180,16 @@ COLOUR_WORDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "brown": (("brown",), ("棕色", "褐色", "棕")),
     "black": (("black",), ("黑色", "黑")),
     "white": (("white",), ("白色", "白")),
+    "grey": (("grey", "gray", "silver"), ("灰色", "灰", "银色")),
+    "turquoise": (("turquoise", "cyan", "teal"), ("青色", "青绿色", "青")),
 }
 
 LANDSCAPE_WORDS: Final[dict[str, Setting]] = {
     "meadow": Setting(
         ("in a meadow", "on a green meadow", "on the grass", "in a field", "under a blue sky",
-         "on a sunny day", "on a lawn", "in the park", "on green hills", "in the countryside"),
-        ("meadow", "grass", "field", "sunny day", "green hills"),
-        ("在草地上", "在草原上", "在田野里", "在蓝天下", "在公园里", "在绿色的山坡上"),
+         "on a sunny day", "on a lawn", "in the park", "in the countryside"),
+        ("meadow", "grass", "field", "sunny day"),
+        ("在草地上", "在草原上", "在田野里", "在蓝天下", "在公园里"),
         ("草地", "草原", "田野", "蓝天"),
     ),
     "sunset": Setting(
@@ -77,7 +202,7 @@ LANDSCAPE_WORDS: Final[dict[str, Setting]] = {
     "night": Setting(
         ("at night", "under the stars", "under a starry sky", "in the night sky",
          "in the dark night", "on a starry night"),
-        ("night", "starry night", "night sky", "stars at night"),
+        ("night", "starry night", "night sky"),
         ("在夜晚", "在夜里", "在星空下", "在晚上", "在夜空中"),
         ("夜晚", "星空", "夜空", "夜里", "晚上"),
     ),
@@ -96,8 +221,7 @@ LANDSCAPE_WORDS: Final[dict[str, Setting]] = {
         ("水下", "海底", "水里", "深海"),
     ),
     "snow": Setting(
-        ("in the snow", "on snow", "in winter", "on a snowy day", "in a snowy field",
-         "on snowy hills"),
+        ("in the snow", "on snow", "in winter", "on a snowy day", "in a snowy field"),
         ("snow", "winter", "snowy", "snowy day"),
         ("在雪地里", "在雪中", "在冬天", "在雪地上"),
         ("雪地", "冬天", "下雪", "雪"),
@@ -107,6 +231,13 @@ LANDSCAPE_WORDS: Final[dict[str, Setting]] = {
         ("desert", "sand", "dunes", "sand dunes"),
         ("在沙漠里", "在沙丘上", "在沙漠中", "在沙地上"),
         ("沙漠", "沙丘", "沙地"),
+    ),
+    "street": Setting(
+        ("in the street", "on the street", "in the city", "in a town", "on the road",
+         "in a city street", "downtown"),
+        ("street", "city", "town", "road", "city street"),
+        ("在街上", "在城市里", "在路上", "在马路边", "在街道上", "在城里", "在马路上"),
+        ("街道", "城市", "马路", "街上"),
     ),
 }  # fmt: skip
 
@@ -155,35 +286,33 @@ POSITION_WORDS: Final[dict[str, Setting]] = {
 PREFIXES: Final = (
     "a painting of", "a picture of", "an illustration of", "a drawing of", "a photo of", "draw",
     "paint", "please draw", "please paint", "an image of", "a beautiful painting of",
-    "digital art of", "a simple drawing of", "show me", "i want", "make", "a sketch of",
-    "a cartoon of", "vector art of", "there is", "here is", "a scene with", "an icon of",
+    "digital art of", "a simple drawing of", "show me", "i want", "make", "there is", "here is",
+    "a scene with",
 )  # fmt: skip
 SUFFIXES: Final = (
-    "beautiful", "highly detailed", "cartoon", "vector art", "soft light", "masterpiece", "cute",
-    "colorful", "digital art", "flat illustration", "high quality", "simple", "minimal",
-    "children's book", "storybook style", "clean lines", "4k", "nice colors", "in a simple style",
-    "illustration", "bright", "painting", "please",
+    "beautiful", "highly detailed", "soft light", "masterpiece", "cute", "colorful", "digital art",
+    "high quality", "simple", "minimal", "4k", "nice colors", "illustration", "bright", "painting",
+    "please",
 )  # fmt: skip
 ADJECTIVES: Final = (
-    "big", "large", "cute", "pretty", "lovely", "little", "small", "shiny", "beautiful", "happy",
-    "nice", "simple", "huge", "single", "old", "bright",
+    "cute", "pretty", "lovely", "shiny", "beautiful", "happy", "nice", "simple", "old", "bright",
 )  # fmt: skip
 CHINESE_PREFIXES: Final = (
     "画", "请画", "一幅画:", "一张图片:", "画一幅画,", "帮我画", "我想要", "插画:", "一幅插画,",
-    "请生成", "这里有", "一幅美丽的画:", "卡通画:", "简笔画,",
+    "请生成", "这里有", "一幅美丽的画:",
 )  # fmt: skip
 CHINESE_SUFFIXES: Final = (
-    "高清", "插画", "卡通", "卡通风格", "大师作品", "漂亮", "可爱", "简单", "色彩鲜艳", "细节丰富",
-    "柔和的光线", "矢量图", "扁平风格", "很好看", "儿童画",
+    "高清", "插画", "大师作品", "漂亮", "可爱", "简单", "色彩鲜艳", "细节丰富", "柔和的光线",
+    "很好看",
 )  # fmt: skip
-CHINESE_ADJECTIVES: Final = ("可爱的", "漂亮的", "美丽的", "大", "小", "巨大的", "好看的", "简单的")
+CHINESE_ADJECTIVES: Final = ("可爱的", "漂亮的", "美丽的", "好看的", "简单的")
 
 # Words that name nothing that the model knows: it must learn to pass over them.
 STRANGERS: Final = (
-    "the", "very", "with", "some", "style", "famous", "morning", "ancient", "magic", "dream",
-    "quiet", "of", "and", "in", "my", "best", "award", "winning", "light", "cinematic", "epic",
-    "studio", "artist", "funny", "warm", "calm", "new", "friendly", "fantasy", "world", "today",
-    "wooden", "modern", "texture", "render", "concept", "sharp", "elegant", "charming", "just",
+    "the", "very", "some", "style", "famous", "morning", "ancient", "magic", "dream", "quiet",
+    "in", "my", "best", "award", "winning", "light", "cinematic", "epic", "studio", "artist",
+    "funny", "warm", "calm", "new", "friendly", "fantasy", "world", "today", "wooden", "modern",
+    "texture", "render", "concept", "sharp", "elegant", "charming", "just",
 )  # fmt: skip
 CHINESE_STRANGERS: Final = (
     "的", "很", "非常", "风格", "梦幻", "艺术", "古老", "安静", "温暖", "现代", "世界", "早晨",

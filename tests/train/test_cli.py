@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.train import cli
+from scripts.train.evaluate import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
         ("autoencoder", cli.autoencoder),
         ("text", cli.text),
         ("unet", cli.unet),
+        ("lora", cli.lora),
+        ("control", cli.control),
+        ("decoder", cli.decoder),
         ("export", cli.export_model),
         ("evaluate", cli.measure),
+        ("examples", cli.examples),
         ("all", cli.everything),
     ],
 )
@@ -32,7 +37,17 @@ def test_all_takes_the_options_of_every_stage() -> None:
     options = cli.parse(["--seed", "3", "all", "--samples", "64", "--placed-from", "32", "--json"])
 
     assert (options.seed, options.samples, options.placed_from, options.json) == (3, 64, 32, True)
-    assert options.text_steps == 950
+    assert options.text_steps == 1800
+    assert (options.lora_samples, options.start_from) == (6400, None)
+
+
+def test_first_screen_offers_the_prompts_that_its_pictures_show() -> None:
+    shown = (cli.ROOT / "web" / "src" / "ui" / "examples.ts").read_text(encoding="utf-8")
+
+    for name, prompt in EXAMPLES.items():
+        assert f'en: "{prompt}"' in shown
+        assert f"examples/{name}.webp" in shown
+        assert (cli.EXAMPLES / f"{name}.webp").stat().st_size < 30_000
 
 
 def test_preview_leaves_a_sheet(tmp_path: Path) -> None:

@@ -11,13 +11,16 @@ import torch
 from scripts.train.curriculum import Curriculum, CurriculumPlan
 from scripts.train.diffusion import NUM_TIMESTEPS, NoiseProcess, sample_timesteps
 from scripts.train.latents import SQUARE, LatentSet, Shape
-from scripts.train.scenes import sample_scene
+from scripts.train.sampling import sample_scene
 from scripts.train.unet import learning_rate
 
 if TYPE_CHECKING:
-    from scripts.train.scenes import Stage
+    from scripts.train.sampling import Stage
 
-PLAN = CurriculumPlan(placed_from=100, shaped_from=200, placed_scenes=50, centred_scenes=20)
+PLAN = CurriculumPlan(
+    placed_from=100, composed_from=200, shaped_from=300,
+    centred_scenes=20, placed_scenes=50, composed_scenes=30,
+)  # fmt: skip
 
 
 def test_velocity_and_noised_latents_give_the_clean_ones_back() -> None:
@@ -73,22 +76,33 @@ def test_curriculum_begins_with_centred_things_only() -> None:
     latents, scenes = curriculum.batch(samples=0, size=8)
 
     assert latents.shape == (8, 16, 16, 16)
-    assert {scene.position for scene in scenes} == {"centre"}
+    assert {item.position for scene in scenes for item in scene.items} == {"centre"}
     assert opened == [("centred", SQUARE, 20)]
 
 
-def test_curriculum_keeps_a_quarter_centred_when_places_come() -> None:
+def test_curriculum_keeps_centred_things_when_places_come() -> None:
     curriculum, opened = make_curriculum()
     _, scenes = curriculum.batch(samples=100, size=40)
 
     assert len(scenes) == 40
     assert ("placed", SQUARE, 50) in opened
-    assert {scene.position for scene in scenes[:10]} == {"centre"}
+    assert {item.position for scene in scenes[:10] for item in scene.items} == {"centre"}
+
+
+def test_curriculum_never_drops_what_came_before() -> None:
+    curriculum, _ = make_curriculum()
+
+    assert curriculum.mixture(0, 32) == {"centred": 32}
+    assert curriculum.mixture(100, 32) == {"centred": 12, "placed": 20}
+    assert curriculum.mixture(200, 32) == {"centred": 12, "placed": 10, "composed": 10}
+    latents, scenes = curriculum.batch(samples=200, size=32)
+    assert len(latents) == len(scenes) == 32
+    assert any(len(scene.items) > 1 for scene in scenes)
 
 
 def test_curriculum_mixes_other_shapes_in_at_the_end() -> None:
     curriculum, opened = make_curriculum()
-    shapes = {tuple(curriculum.batch(samples=200, size=4)[0].shape[2:]) for _ in range(80)}
+    shapes = {tuple(curriculum.batch(samples=300, size=4)[0].shape[2:]) for _ in range(400)}
 
     assert shapes == {(16, 16), (12, 20), (20, 12), (12, 12), (20, 20)}
-    assert len(opened) == len(set(opened)) == 6
+    assert len(opened) == len(set(opened)) == 3 + 2 * 4

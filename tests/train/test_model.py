@@ -7,14 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import (
+    ControlNetModel,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionPipeline,
+)
+from PIL import Image, ImageDraw
 
 from scripts.train.captions import caption
 from scripts.train.colours import COLOURS, distance
 from scripts.train.export import LIMIT_BYTES, folder_bytes
 from scripts.train.places import PLAIN, plain_colour
-from scripts.train.scenes import sample_scene
-from scripts.train.text import MAX_TOKENS, load_tokenizer
+from scripts.train.sampling import STAGES, sample_scene
+from scripts.train.styles import EXTRA_STYLES
+from scripts.train.text import LONGEST_CAPTION, load_tokenizer
 
 MODEL = Path(__file__).resolve().parents[2] / "gpu" / "models" / "embedded"
 
@@ -37,7 +43,10 @@ def test_folder_is_small_and_holds_only_safetensors() -> None:
 
     assert folder_bytes(MODEL) <= LIMIT_BYTES
     assert suffixes <= {".json", ".safetensors", ".md", ".jpg", ".png"}
-    assert len(list(MODEL.rglob("*.safetensors"))) == 3
+    # Text encoder, UNet, autoencoder, ControlNet, and an adapter for each extra style.
+    assert len(list(MODEL.rglob("*.safetensors"))) == 4 + len(EXTRA_STYLES)
+    assert all(p.stat().st_size <= 500_000 for p in (MODEL / "loras").iterdir())
+    assert folder_bytes(MODEL / "controlnet") <= 4_000_000
 
 
 def test_folder_names_no_machine_paths() -> None:
@@ -54,10 +63,10 @@ def test_captions_of_both_languages_tokenise_without_loss() -> None:
     tokenizer = load_tokenizer(MODEL / "tokenizer")
     rng = random.Random(0)
     for _ in range(200):
-        text = caption(rng, sample_scene(rng, "placed")).text
+        text = caption(rng, sample_scene(rng, rng.choice(STAGES))).text
         ids = tokenizer(text).input_ids
         decoded = tokenizer.decode(ids, skip_special_tokens=True)
-        assert len(ids) <= MAX_TOKENS
+        assert len(ids) <= LONGEST_CAPTION
         assert "".join(decoded.split()) == "".join(text.lower().split())
 
 
@@ -67,6 +76,16 @@ def test_any_text_has_tokens() -> None:
     # Unknown symbols would become the end token early; bytes never do.
     assert len(ids) > 12
     assert len(set(ids)) > 10
+
+
+def draw(pipeline: StableDiffusionPipeline, prompt: str, **options: object) -> np.ndarray:
+    """One picture in four steps, float (256, 256, 3) in 0..1."""
+    settings: dict[str, object] = {"num_inference_steps": 4, "guidance_scale": 3.0, **options}
+    generator = torch.Generator().manual_seed(1)
+    image: np.ndarray = pipeline(prompt, generator=generator, output_type="np", **settings).images[
+        0
+    ]
+    return image
 
 
 @pytest.mark.parametrize(
@@ -79,18 +98,58 @@ def test_any_text_has_tokens() -> None:
 def test_four_steps_follow_colour_and_background(
     pipeline: StableDiffusionPipeline, prompt: str, colour: str, ground: str
 ) -> None:
-    picture = pipeline(
-        prompt,
-        num_inference_steps=4,
-        guidance_scale=3.0,
-        generator=torch.Generator().manual_seed(1),
-        output_type="np",
-    ).images[0]
+    picture = draw(pipeline, prompt)
 
     border = np.concatenate([picture[:16], picture[-16:]])
     assert picture.shape == (256, 256, 3)
     assert nearest(border, {name: plain_colour(name) for name in PLAIN}) == ground
     assert nearest(picture[96:160, 96:160], COLOURS) == colour
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a red square and a blue circle on a white background",
+        "在白色背景上,左边是一个红色的正方形,右边是一个蓝色的圆形",
+    ],
+)
+def test_two_things_keep_their_colours_and_sides(
+    pipeline: StableDiffusionPipeline, prompt: str
+) -> None:
+    picture = draw(pipeline, prompt, num_inference_steps=8)
+
+    assert nearest(picture[112:144, 56:88], COLOURS) == "red"
+    assert nearest(picture[112:144, 168:200], COLOURS) == "blue"
+
+
+def test_adapter_changes_the_style(pipeline: StableDiffusionPipeline) -> None:
+    prompt = "a red heart on a white background"
+    plain = draw(pipeline, prompt)
+    pipeline.load_lora_weights(MODEL / "loras", weight_name="neon.safetensors")
+    neon = draw(pipeline, prompt)
+    pipeline.unload_lora_weights()
+
+    # White paper by itself, a dark night with the adapter.
+    assert plain[:16].mean() > 0.8
+    assert neon[:16].mean() < 0.3
+    assert np.array_equal(draw(pipeline, prompt), plain)
+
+
+def test_control_puts_the_thing_where_the_line_is(pipeline: StableDiffusionPipeline) -> None:
+    net = ControlNetModel.from_pretrained(MODEL, subfolder="controlnet")
+    controlled = StableDiffusionControlNetPipeline(
+        **pipeline.components, controlnet=net, requires_safety_checker=False
+    )
+    controlled.set_progress_bar_config(disable=True)
+    lines = Image.new("RGB", (256, 256))
+    ImageDraw.Draw(lines).ellipse((20, 20, 130, 130), outline="white", width=5)
+
+    picture = draw(
+        controlled, "a red circle on a white background", image=lines, num_inference_steps=8
+    )
+
+    assert nearest(picture[60:90, 60:90], COLOURS) == "red"
+    assert nearest(picture[170:230, 170:230], COLOURS) == "white"
 
 
 def test_other_sizes_are_drawn(pipeline: StableDiffusionPipeline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,15 +11,13 @@ import pytest
 from scripts.train.brush import Brush, Canvas
 from scripts.train.colours import COLOURS, distance
 from scripts.train.places import PLACES, draw_place
-from scripts.train.scenes import (
-    POSITIONS,
-    Scene,
-    draw_scene,
-    is_held_out,
-    sample_scene,
-    stands_out,
-)
+from scripts.train.sampling import STAGES, is_held_out, sample_scene, stands_out
+from scripts.train.scenes import POSITIONS, Item, Position, Scene, draw_scene, single
+from scripts.train.styles import EXTRA_STYLES, SCRIBBLE, STYLES
 from scripts.train.things import KINDS, THINGS
+
+if TYPE_CHECKING:
+    from scripts.train.sampling import Stage
 
 KEY = (255.0, 0.0, 255.0)
 
@@ -55,50 +54,130 @@ def test_good_part_of_a_thing_has_the_said_colour(kind: str) -> None:
         assert nearest.count(colour) > 0.2 * len(nearest), colour
 
 
+def redness(picture: np.ndarray) -> np.ndarray:
+    """Where a picture is red, bool (height, width)."""
+    return np.asarray((picture[..., 0].astype(int) - picture[..., 1]) > 60)
+
+
 @pytest.mark.parametrize("position", POSITIONS)
-def test_thing_lies_where_its_position_says(position: str) -> None:
-    with_thing = draw_scene(Scene("circle", "red", "white", position, 3))  # type: ignore[arg-type]
-    is_red = (with_thing[..., 0].astype(int) - with_thing[..., 1]) > 60
-    ys, xs = np.nonzero(is_red)
+def test_thing_lies_where_its_position_says(position: Position) -> None:
+    ys, xs = np.nonzero(redness(draw_scene(single("circle", "red", "white", position, seed=3))))
     right, down = xs.mean() / 256 - 0.5, ys.mean() / 256 - 0.5
 
-    assert (right < -0.1) == (position == "left")
-    assert (right > 0.1) == (position == "right")
-    assert (down < -0.1) == (position == "top")
-    assert (down > 0.1) == (position == "bottom")
+    assert (right < -0.1) == ("left" in position)
+    assert (right > 0.1) == ("right" in position)
+    assert (down < -0.1) == ("top" in position)
+    assert (down > 0.1) == ("bottom" in position)
     assert xs.min() > 0
     assert xs.max() < 255
 
 
+def test_sizes_differ_clearly() -> None:
+    small, medium, big = (
+        redness(draw_scene(Scene((Item("circle", "red", "centre", size),), "white"))).mean()
+        for size in ("small", "medium", "big")
+    )
+
+    assert 2 * small < medium < 0.7 * big
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_row_has_as_many_things_as_it_says(count: int) -> None:
+    mask = redness(draw_scene(Scene((Item("square", "red", count=count),), "white", "flat")))
+    columns = np.flatnonzero(np.diff(mask.any(axis=0).astype(int)) == 1)
+    rows = np.flatnonzero(np.diff(mask.any(axis=1).astype(int)) == 1)
+
+    assert len(columns) * len(rows) == count
+
+
+@pytest.mark.parametrize("seat", ["car", "house", "whale", "circle"])
+def test_thing_on_another_touches_it(seat: str) -> None:
+    upper, lower = Item("square", "red", "top"), Item(seat, "blue", "bottom")
+    picture = draw_scene(Scene((upper, lower), "white", "flat", is_touching=True)).astype(int)
+    red = np.nonzero(redness(picture.astype(np.uint8)).any(axis=1))[0]
+    painted = (255 * 3 - picture.sum(axis=2)) > 60
+
+    # From the upper thing's head down there is paint in every row: no gap.
+    assert painted[red.min() : 200].any(axis=1).all()
+    assert red.min() < 110
+
+
+@pytest.mark.parametrize("style", [*STYLES, *EXTRA_STYLES, SCRIBBLE])
+def test_every_style_draws_any_shape_its_own_way(style: str) -> None:
+    scene = Scene((Item("cat", "orange"),), "meadow", style, seed=1)
+
+    assert draw_scene(scene, 192, 320).shape == (192, 320, 3)
+    others = [s for s in (*STYLES, *EXTRA_STYLES) if s != style]
+    picture = draw_scene(scene).astype(int)
+    for other in others:
+        apart = np.abs(draw_scene(Scene(scene.items, "meadow", other, seed=1)) - picture).mean()
+        assert apart > 3, (style, other)
+
+
+def test_scribble_is_white_lines_about_the_thing_alone() -> None:
+    lines = draw_scene(Scene((Item("circle", "red"),), "street", SCRIBBLE, seed=2))
+    _, xs = np.nonzero(lines[..., 0])
+
+    assert set(np.unique(lines)) == {0, 255}
+    assert 0.005 < (lines > 0).mean() < 0.15
+    assert 30 < xs.min() < xs.max() < 226
+    assert not lines[118:138, 118:138].any()
+
+
 def test_same_scene_draws_the_same_pixels() -> None:
-    scene = Scene("cat", "orange", "snow", "left", 7)
+    scene = single("cat", "orange", "snow", "left", style="watercolour", seed=7)
+    other = single("cat", "orange", "snow", "left", style="watercolour", seed=8)
 
     assert np.array_equal(draw_scene(scene), draw_scene(scene))
-    assert not np.array_equal(draw_scene(scene), draw_scene(Scene("cat", "orange", "snow", "left")))
+    assert not np.array_equal(draw_scene(scene), draw_scene(other))
 
 
-def test_same_seed_samples_the_same_scenes() -> None:
-    first = [sample_scene(random.Random(4), "placed") for _ in range(3)]
+@pytest.mark.parametrize("stage", STAGES)
+def test_same_seed_samples_the_same_scenes(stage: Stage) -> None:
+    first = [sample_scene(random.Random(4), stage) for _ in range(3)]
 
-    assert first == [sample_scene(random.Random(4), "placed") for _ in range(3)]
+    assert first == [sample_scene(random.Random(4), stage) for _ in range(3)]
 
 
-def test_training_scenes_are_visible_and_never_held_out() -> None:
+@pytest.mark.parametrize("stage", STAGES)
+def test_training_scenes_are_visible_and_never_held_out(stage: Stage) -> None:
     rng = random.Random(0)
-    scenes = [sample_scene(rng, "placed") for _ in range(2000)]
+    scenes = [sample_scene(rng, stage) for _ in range(2500)]
 
-    assert all(stands_out(scene.colour, scene.place) for scene in scenes)
-    assert not any(is_held_out(scene.kind, scene.colour, scene.place) for scene in scenes)
-    assert {scene.kind for scene in scenes} == set(KINDS)
-    assert {scene.place for scene in scenes} == set(PLACES)
+    for scene in scenes:
+        assert all(stands_out(item.colour, scene.place) for item in scene.items)
+        assert not is_held_out(scene)
+    assert {item.kind for scene in scenes for item in scene.items} == set(KINDS)
+    if stage != "centred":
+        assert {scene.place for scene in scenes} == set(PLACES)
+    assert {scene.style for scene in scenes} == set(STYLES)
 
 
 def test_centred_stage_is_plain_and_centred() -> None:
     rng = random.Random(0)
     scenes = [sample_scene(rng, "centred") for _ in range(300)]
 
-    assert {scene.position for scene in scenes} == {"centre"}
+    assert {item for scene in scenes for item in scene.items if item.position != "centre"} == set()
     assert "meadow" not in {scene.place for scene in scenes}
+
+
+def test_composed_stage_has_rows_pairs_stacks_and_threes() -> None:
+    rng = random.Random(0)
+    scenes = [sample_scene(rng, "composed") for _ in range(400)]
+    layouts = {tuple(item.position for item in scene.items) for scene in scenes}
+
+    assert layouts == {
+        ("centre",), ("left", "right"), ("top", "bottom"), ("left", "centre", "right"),
+    }  # fmt: skip
+    assert {item.count for scene in scenes for item in scene.items} == {1, 2, 3, 4}
+    assert any(scene.is_touching for scene in scenes)
+
+
+def test_held_out_scenes_are_there_for_one_thing_and_for_two() -> None:
+    rng = random.Random(0)
+    for stage in ("placed", "composed"):
+        scene = sample_scene(rng, stage, held_out=True)
+        assert is_held_out(scene)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -1,0 +1,90 @@
+"""Style adapters: LoRAs for styles that the base model was never shown, one file each.
+
+Captions name no style, so an adapter alone turns the picture into its style (Hu et al. 2021).
+Only attention and feed-forward layers are adapted.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+import torch
+from diffusers import StableDiffusionPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor
+
+from .devices import Device, Progress, seed_everything
+from .diffusion import velocity_loss
+from .latents import LatentSet, encode_shard
+from .sampling import STAGES
+from .styles import EXTRA_STYLES
+from .unet import Trained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RANK: Final = 4
+TARGETS: Final = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
+_SCENES: Final[dict[str, int]] = {"centred": 300, "placed": 300, "composed": 200}
+_BATCH: Final = 32
+_LEARNING_RATE: Final = 3e-3
+
+
+def train_adapters(folder: Path, device: Device, seed: int, num_samples: int) -> None:
+    """One adapter for each extra style into `folder`/loras; those that are there are kept."""
+    for i, style in enumerate(EXTRA_STYLES):
+        if not (folder / "loras" / f"{style}.safetensors").exists():
+            trained = Trained.load(folder, device, seed + i)
+            save_adapter(folder, style, train_adapter(trained, style, seed + i, num_samples))
+
+
+def train_adapter(trained: Trained, style: str, seed: int, num_samples: int) -> dict[str, Tensor]:
+    """The adapter's weights in peft's format."""
+    seed_everything(seed)
+    scenes = _draw(trained, style, seed)
+    unet = trained.unet
+    unet.add_adapter(
+        LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights=True, target_modules=list(TARGETS))
+    )
+    weights = [p for p in unet.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    rng, progress = random.Random(seed), Progress(f"adapter {style}", num_samples, 20 * _BATCH)
+    for done in range(0, num_samples, _BATCH):
+        latents, shown = scenes.pick(rng, _BATCH)
+        text = trained.conditioner.embed_scenes(shown)
+
+        def predict(noised: Tensor, timesteps: Tensor, text: Tensor = text) -> Tensor:
+            with trained.device.autocast():
+                velocity: Tensor = unet(noised, timesteps, text, return_dict=False)[0]
+                return velocity
+
+        loss = velocity_loss(trained.noise, latents.to(trained.device.name), True, predict)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = _LEARNING_RATE * min(1.0, (done + 1) / 640) * (1.01 - done / num_samples)
+        optimiser.step()
+        optimiser.zero_grad()
+        progress.report(done + _BATCH, loss=loss.item())
+    return {name: value.detach().cpu() for name, value in get_peft_model_state_dict(unet).items()}
+
+
+def save_adapter(folder: Path, style: str, weights: dict[str, Tensor]) -> None:
+    """Writes float16 safetensors that `load_lora_weights` of stock pipelines reads."""
+    StableDiffusionPipeline.save_lora_weights(
+        folder / "loras",
+        unet_lora_layers={name: value.half().contiguous() for name, value in weights.items()},
+        weight_name=f"{style}.safetensors",
+    )
+
+
+def _draw(trained: Trained, style: str, seed: int) -> LatentSet:
+    parts = [
+        encode_shard(trained.vae, trained.device, stage, seed, _SCENES[stage], style=style)
+        for stage in STAGES
+    ]
+    return LatentSet(
+        torch.cat([part.latents for part in parts]), [s for part in parts for s in part.scenes]
+    )
