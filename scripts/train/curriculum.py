@@ -64,9 +64,10 @@ class Curriculum:
         """How many of a batch of square pictures come from each stage."""
         if samples < self._plan.placed_from:
             return {"centred": size}
-        centred = size * 3 // 8
         if samples < self._plan.composed_from:
+            centred = size * 3 // 8
             return {"centred": centred, "placed": size - centred}
+        centred = size // 4
         placed = (size - centred) // 2
         return {"centred": centred, "placed": placed, "composed": size - centred - placed}
 

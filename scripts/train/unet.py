@@ -307,9 +307,8 @@ def train_unet(folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:
         figures = {"loss": sum(losses) / len(losses)}
         if trainer.num_steps % 200 == 0:
             figures.update(trainer.probe())
-        progress.report(trainer.samples, **figures)
-        if trainer.num_steps % 200 == 0:
             trainer.save()
+        progress.report(trainer.samples, **figures)
         if trainer.num_steps % 600 == 0:
             trainer.show()
     trainer.save()

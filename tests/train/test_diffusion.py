@@ -94,7 +94,7 @@ def test_curriculum_never_drops_what_came_before() -> None:
 
     assert curriculum.mixture(0, 32) == {"centred": 32}
     assert curriculum.mixture(100, 32) == {"centred": 12, "placed": 20}
-    assert curriculum.mixture(200, 32) == {"centred": 12, "placed": 10, "composed": 10}
+    assert curriculum.mixture(200, 32) == {"centred": 8, "placed": 12, "composed": 12}
     latents, scenes = curriculum.batch(samples=200, size=32)
     assert len(latents) == len(scenes) == 32
     assert any(len(scene.items) > 1 for scene in scenes)
