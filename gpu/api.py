@@ -49,7 +49,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     """A newer job with the same slot replaces this one while it is less than half done."""
     prompt: str
+    """Weights in brackets, BREAK and more than one window of text: see `gpu.prompts`."""
     negative: str = ""
+    clip_skip: Annotated[int, Meta(ge=0, le=12)] = 0
+    """So many of the text encoder's last layers are left out."""
     width: Side = 256
     height: Side = 256
     steps: Annotated[int, Meta(ge=1, le=150)] = 20

@@ -26,7 +26,8 @@ from gpu.sched.scheduler import Scheduler
 from gpu.sched.work import Outcome, StepPlan, Ticket
 
 if TYPE_CHECKING:
-    from gpu.runner import Painting, PreviewBatch, Runner
+    from gpu.painting import Painting
+    from gpu.runner import PreviewBatch, Runner
     from gpu.sched.cost import CostModel
 
 MAX_JOBS = 256

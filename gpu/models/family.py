@@ -35,6 +35,17 @@ class LoadOptions:
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a prompt is to be read."""
+
+    clip_skip: int = 0
+    """So many of the text encoder's last layers are left out, as diffusers counts them."""
+
+
+_PLAIN = Reading()
+
+
 class Family(Protocol):
     name: str
     device: torch.device
@@ -46,8 +57,11 @@ class Family(Protocol):
     native_px: int
     multiple_px: int
 
-    def encode_prompt(self, text: str) -> Tensor:
-        """(tokens, width) in `dtype` on `device`; texts too long for the model are cut."""
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
+        """(windows * tokens, width) in `dtype` on `device`; `gpu.prompts` is the syntax.
+
+        Raises ValueError where the model can't read so.
+        """
         ...
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -64,5 +78,5 @@ class Family(Protocol):
 
     def denoise(self, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
         """The model's raw output for (R, C, h, w) scaled latents, (R,) timesteps and
-        (R, tokens, width) prompts; in `dtype`."""
+        (R, tokens, width) prompts; in `dtype`. All rows have equally many tokens."""
         ...

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,15 @@ import torch
 from torch import Tensor
 
 from gpu.models.checkpoint import check_component, check_tokenizer, require_safetensors
-from gpu.models.family import Family, LoadOptions, ModelError, Report
+from gpu.models.family import Family, LoadOptions, ModelError, Reading, Report
+from gpu.models.text import PromptReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SD1 = Path(__file__).parent / "sd1"
 _AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
-_MAX_PROMPTS = 128
+_PLAIN = Reading()
 _UNET = "model.diffusion_model.input_blocks."
 _SD1_TENSORS = (
     _UNET + "0.0.weight",
@@ -62,36 +62,14 @@ class StableDiffusion:
         self._unet = unet.to(options.device, memory_format=torch.channels_last).eval()
         self._vae = vae.eval()
         self._text_encoder = text_encoder.eval()
-        self._tokenizer = tokenizer
-        self._max_tokens = min(
-            tokenizer.model_max_length, text_encoder.config.max_position_embeddings
-        )
         self._offloads = _place((self._text_encoder, self._vae), options)
         self._fetching = threading.Lock()
-        self._prompts: OrderedDict[str, Tensor] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def encode_prompt(self, text: str) -> Tensor:
-        with self._lock:
-            known = self._prompts.get(text)
-            if known is not None:
-                self._prompts.move_to_end(text)
-                return known
-        tokens = self._tokenizer(
-            text,
-            padding="max_length",
-            max_length=self._max_tokens,
-            truncation=True,
-            return_tensors="pt",
+        self._reader = PromptReader(
+            tokenizer, self._text_encoder, self.device, self.dtype, self._fetched
         )
-        with self._fetched(), torch.inference_mode():
-            encoded: Tensor = self._text_encoder(tokens.input_ids.to(self.device))[0][0]
-        encoded = encoded.to(self.dtype)
-        with self._lock:
-            self._prompts[text] = encoded
-            while len(self._prompts) > _MAX_PROMPTS:
-                self._prompts.popitem(last=False)
-        return encoded
+
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
+        return self._reader.read(text, reading)
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         pixels = pixels.to(self.device, self._vae.dtype, memory_format=torch.channels_last)

@@ -25,6 +25,7 @@ Points = Annotated[bytes, Meta(min_length=13, max_length=8 + 5 * 20_000)]
 before in 1/16 units, u8 pressure (255 = 1.0). The first point is relative to the origin."""
 Prompt = Annotated[str, Meta(max_length=4_000)]
 Name = Annotated[str, Meta(max_length=80)]
+ClipSkip = Annotated[int, Meta(ge=0, le=12)]
 Sampler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"]
 
 
@@ -85,6 +86,8 @@ class Frame(_Record, frozen=True, tag="frame"):
     h: Annotated[float, Meta(ge=32, le=4096)]
     prompt: Prompt = ""
     negative: Prompt = ""
+    clip_skip: ClipSkip = 0
+    """So many of the text encoder's last layers are left out."""
     steps: Annotated[int, Meta(ge=1, le=100)] = 20
     guidance: Annotated[float, Meta(ge=0, le=20)] = 4.0
     seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None

@@ -94,6 +94,7 @@ def prepare(
         slot="",
         prompt=frame.prompt,
         negative=frame.negative,
+        clip_skip=frame.clip_skip,
         width=width,
         height=height,
         steps=min(frame.steps, model.live_steps) if frame.live else frame.steps,

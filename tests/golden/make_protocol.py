@@ -37,8 +37,9 @@ STROKE: Json = {
 }  # fmt: skip
 FRAME: Json = {
     "type": "frame", "id": "frame-1", "by": "", "z": "a1", "x": 0.0, "y": -100.0, "w": 256.0,
-    "h": 256.0, "prompt": "a red house", "negative": "", "steps": 20, "guidance": 4.0,
-    "seed": None, "sampler": "dpmpp_2m", "strength": 0.7, "count": 1, "live": False,
+    "h": 256.0, "prompt": "a red house", "negative": "", "clip_skip": 0, "steps": 20,
+    "guidance": 4.0, "seed": None, "sampler": "dpmpp_2m", "strength": 0.7, "count": 1,
+    "live": False,
 }  # fmt: skip
 LAYER: Json = {
     "type": "layer", "id": "layer-1", "by": "", "z": "a0", "name": "Layer", "visible": True,

@@ -60,6 +60,8 @@ def stock(folder: Path, family: StableDiffusion, request: Job, pipeline_name: st
         folder, scheduler=scheduler, safety_checker=None, feature_extractor=None
     )
     pipeline.set_progress_bar_config(disable=True)
+    # Where transformers has the layers in the encoder itself, this diffusers still looks below it.
+    vars(pipeline.text_encoder).setdefault("text_model", pipeline.text_encoder)
     arguments: dict[str, Any] = {"height": request.height, "width": request.width}
     if request.image is not None:
         pixels = np.frombuffer(request.image.data, np.uint8).reshape(request.height, -1, 4)
@@ -70,6 +72,7 @@ def stock(folder: Path, family: StableDiffusion, request: Job, pipeline_name: st
         num_inference_steps=request.steps,
         guidance_scale=request.guidance,
         generator=torch.Generator().manual_seed(request.seed),
+        clip_skip=request.clip_skip or None,
         output_type="latent",
         **arguments,
     )
@@ -90,6 +93,48 @@ def test_g2_a_seed_gives_the_picture_that_diffusers_gives(
 
     theirs = stock(tiny_folder, tiny, request, "StableDiffusionPipeline")
     assert relative_error(ours, theirs) < 2e-5
+
+
+def test_g41_clip_skip_is_what_diffusers_does(
+    runner: Runner, tiny: StableDiffusion, tiny_folder: Path
+) -> None:
+    # Diffusers reads the negative prompt with all layers; ours reads both in the same way.
+    request = job(clip_skip=1, steps=3, guidance=1.0)
+
+    (ours,) = run(runner, [request])
+
+    theirs = stock(tiny_folder, tiny, request, "StableDiffusionPipeline")
+    assert relative_error(ours, theirs) < 2e-5
+    (usual,) = run(runner, [job(steps=3, guidance=1.0)])
+    assert relative_error(ours, usual) > 1e-3
+
+
+def test_g40_a_picture_does_not_depend_on_how_long_the_others_prompts_are(runner: Runner) -> None:
+    long = "a red house, a blue tree, a green hill"
+    jobs = [
+        job(prompt=long, seed=1),
+        job(seed=2),
+        job(negative=long, seed=3),
+        job(prompt=long, guidance=1.0, seed=4),
+    ]
+
+    together = run(runner, jobs)
+
+    for request, latents in zip(jobs, together, strict=True):
+        (alone,) = run(runner, [request])
+        assert relative_error(latents, alone) < 1e-5
+
+
+def test_g40_both_prompts_of_a_row_have_equally_many_windows(
+    runner: Runner, tiny: StableDiffusion
+) -> None:
+    painting = runner.prepare(job(prompt="a", negative="bbbbb, bbbbbbbb, ccccccccc"))
+
+    assert painting.negative is not None
+    assert painting.prompt.shape == painting.negative.shape
+    window = tiny.encode_prompt("").shape[0]
+    assert torch.equal(painting.prompt[:window], tiny.encode_prompt("a"))
+    assert torch.equal(painting.prompt[window : 2 * window], tiny.encode_prompt(""))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 0.0])

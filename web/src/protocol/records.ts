@@ -69,6 +69,8 @@ export interface Frame extends Base {
   /** Changed by `RoomClient.setText` only. */
   readonly prompt: string;
   readonly negative: string;
+  /** So many of the text encoder's last layers are left out. */
+  readonly clip_skip: number;
   readonly steps: number;
   readonly guidance: number;
   /** null: a new one each time. */

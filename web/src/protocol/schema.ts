@@ -112,6 +112,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     h: side,
     prompt: text(MAX_PROMPT),
     negative: text(MAX_PROMPT),
+    clip_skip: whole(0, 12),
     steps: whole(1, 100),
     guidance: between(0, 20),
     seed: optional(whole(0, 2 ** 32 - 1)),

@@ -64,6 +64,7 @@ export function frame(id: string, fields: Partial<Frame> = {}): Frame {
     h: 512,
     prompt: "",
     negative: "",
+    clip_skip: 0,
     steps: 20,
     guidance: 4,
     seed: null,

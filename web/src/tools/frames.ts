@@ -69,6 +69,7 @@ function defaults(model: ModelInfo | null) {
   return {
     prompt: "",
     negative: "",
+    clip_skip: 0,
     steps: model?.steps ?? 20,
     guidance: model?.guidance ?? 4,
     seed: null,
