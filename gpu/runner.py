@@ -17,17 +17,26 @@ from PIL import Image
 from torch import Tensor
 
 from gpu import inpaint
-from gpu.models.family import Reading
+from gpu.models.family import Reading, Steering
 from gpu.pacing import Pacer, Timing
-from gpu.painting import Blend, Painting, draw_noise, free_from, keep_known
+from gpu.painting import (
+    Blend,
+    Control,
+    Painting,
+    Stepped,
+    draw_noise,
+    free_from,
+    keep_known,
+    turned,
+)
 from gpu.samplers.table import Table, Tables, start_step
-from gpu.samplers.update import advance, guide
+from gpu.samplers.update import advance, guide, recall
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from gpu.api import Job, JobId
-    from gpu.models.family import Family
+    from gpu.models.family import Adapters, Family
     from gpu.previews import PreviewFit
     from gpu.sched.work import StepPlan
 
@@ -76,7 +85,8 @@ class Runner:
                 first = start_step(job.steps, job.strength)
             table = self._tables.table(job.sampler, job.steps, first, known is None)
             latents, blend = self._start(job, region, table, known, generator)
-            prompt, negative = self._read(job)
+            adapters = self._family.take_adapters(job.loras)
+            prompt, negative = self._read(job, Reading(job.clip_skip, adapters))
             painting = Painting(
                 job=job.id,
                 region=region,
@@ -85,8 +95,10 @@ class Runner:
                 prompt=prompt,
                 negative=negative,
                 guidance=job.guidance,
+                adapters=adapters,
                 generator=generator,
                 blend=blend,
+                control=self._control(job, region),
             )
             if self._on_cuda:
                 painting.prepared = torch.cuda.current_stream().record_event()
@@ -100,10 +112,18 @@ class Runner:
                 f"{job.width}x{job.height}: change the frame's size"
             )
 
-    def _read(self, job: Job) -> tuple[Tensor, Tensor | None]:
+    def _control(self, job: Job, region: inpaint.Region) -> Control | None:
+        picture = inpaint.control_image(job, region)
+        if picture is None or job.control is None:
+            return None
+        network = self._family.take_control(job.control.name)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+        steering = Steering(network, pixels.to(self._family.device), job.control.strength)
+        return Control(steering, job.control.start, job.control.end)
+
+    def _read(self, job: Job, reading: Reading) -> tuple[Tensor, Tensor | None]:
         """Prompt and negative prompt, of equally many windows: the shorter one is filled up
         with the empty prompt's."""
-        reading = Reading(job.clip_skip)
         prompt = self._family.encode_prompt(job.prompt, reading)
         if job.guidance <= 1:
             return prompt, None
@@ -133,14 +153,18 @@ class Runner:
         factor = self._family.latent_factor
         width, height = region.size
         shape = (1, self._family.latent_channels, height // factor, width // factor)
-        noise = torch.randn(shape, generator=generator)[0].to(self._family.device)
+        noise = torch.randn(shape, generator=generator)[0]
+        if job.variation > 0:
+            other = torch.Generator().manual_seed(job.variation_seed)
+            noise = turned(noise, torch.randn(shape, generator=other)[0], job.variation)
+        noise = noise.to(self._family.device)
         signal, sigma = table.start.tolist()
         if known is None:
             return noise * sigma, None
         latents = known * signal + noise * sigma
         if region.redo is None and region.empty is None:
             return latents, None
-        free = free_from(region, job, factor).to(self._family.device)
+        free = free_from(region, job, factor, table.rows_per_step).to(self._family.device)
         return latents, Blend(known, noise, free)
 
     def admit(self, painting: Painting) -> None:
@@ -159,19 +183,19 @@ class Runner:
         Returns the rendered predicted x0 of the jobs in `previews`.
         """
         paintings = [self._paintings[job] for job in plan.ids]
+        is_typical = _is_typical(paintings)
         begun = self._pacer.begin()
         with torch.inference_mode():
             latents = torch.stack([painting.latents for painting in paintings])
             output = self._forward(paintings, latents)
-            following, x0 = self._update(paintings, latents, output)
-            following, x0 = keep_known(paintings, following, x0)
-            batch = self._render(paintings, x0, previews)
+            made = keep_known(paintings, latents, self._update(paintings, latents, output))
+            batch = self._render(paintings, made.x0, previews)
         for row, painting in enumerate(paintings):
-            painting.latents, painting.x0 = following[row], x0[row]
+            painting.latents, painting.x0 = made.latents[row], made.x0[row]
+            painting.kept = None if made.kept is None else made.kept[row]
             painting.step += 1
             painting.drawn = None
-        lengths = {len(painting.prompt) for painting in paintings}
-        self._pacer.end(plan, begun, is_typical=len(lengths) == 1)
+        self._pacer.end(plan, begun, is_typical=is_typical)
         return batch
 
     def _forward(self, paintings: Sequence[Painting], latents: Tensor) -> Tensor:
@@ -185,38 +209,55 @@ class Runner:
         guided_d = self._upload(torch.tensor(guided, dtype=torch.int64))
         twins = latents if len(guided) == len(paintings) else latents[guided_d]
         inputs = torch.cat([latents, twins]) if guided else latents
-        output = self._denoise(inputs, times_d, prompts)
+        extras = [(painting.adapters, painting.steering) for painting in paintings]
+        extras += [extras[row] for row in guided]
+        output = self._denoise(inputs, times_d, prompts, extras)
         return guide(output, scales_d, guided_d, len(paintings))
 
-    def _denoise(self, inputs: Tensor, times: Tensor, prompts: Sequence[Tensor]) -> Tensor:
+    def _denoise(
+        self,
+        inputs: Tensor,
+        times: Tensor,
+        prompts: Sequence[Tensor],
+        extras: Sequence[tuple[Adapters, Steering | None]],
+    ) -> Tensor:
         """One forward of all rows; of several lengths of text, one for each of them.
 
         A row's numbers then don't depend on how long the others' prompts are.
         """
         lengths = [len(prompt) for prompt in prompts]
         if len(set(lengths)) == 1:
-            return self._family.denoise(inputs, times, torch.stack(list(prompts)))
+            adapters, controls = zip(*extras, strict=True)
+            return self._family.denoise(
+                inputs, times, torch.stack(list(prompts)), adapters, controls
+            )
         parts, order = [], []
         for length in sorted(set(lengths)):
             rows = [row for row, other in enumerate(lengths) if other == length]
             rows_d = self._upload(torch.tensor(rows, dtype=torch.int64))
-            some = torch.stack([prompts[row] for row in rows])
-            parts.append(self._family.denoise(inputs[rows_d], times[rows_d], some))
+            some = [prompts[row] for row in rows], [extras[row] for row in rows]
+            parts.append(self._denoise(inputs[rows_d], times[rows_d], *some))
             order += rows
         back = torch.tensor(order, dtype=torch.int64).argsort()
         return torch.cat(parts)[self._upload(back)]
 
-    def _update(
-        self, paintings: Sequence[Painting], latents: Tensor, output: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _update(self, paintings: Sequence[Painting], latents: Tensor, output: Tensor) -> Stepped:
         coefficients = torch.stack([p.table.coefficients[p.step] for p in paintings])
+        remembers = any(p.table.memory is not None for p in paintings)
         x0_before = noise = None
-        if bool((coefficients[:, 2] != 0).any()):
+        if remembers or bool((coefficients[:, 2] != 0).any()):
             blank = torch.zeros_like(latents[0])
             x0_before = torch.stack([blank if p.x0 is None else p.x0 for p in paintings])
         if bool((coefficients[:, 3] != 0).any()):
             noise = self._upload(torch.stack([draw_noise(painting) for painting in paintings]))
-        return advance(latents, output, x0_before, noise, self._upload(coefficients))
+        following, x0 = advance(latents, output, x0_before, noise, self._upload(coefficients))
+        if not remembers or x0_before is None:
+            return Stepped(following, x0, None)
+        nothing = torch.zeros_like(latents[:1]).expand(2, *latents.shape[1:])
+        kept = torch.stack([nothing if p.kept is None else p.kept for p in paintings])
+        memory = self._upload(torch.stack([p.table.recalls(p.step) for p in paintings]))
+        following, kept = recall(following, latents, output, x0_before, kept, memory)
+        return Stepped(following, x0, kept)
 
     def _render(
         self, paintings: Sequence[Painting], x0: Tensor, previews: Collection[JobId]
@@ -276,3 +317,9 @@ class Runner:
 
 def _filled_up(prompt: Tensor, empty: Tensor, length: int) -> Tensor:
     return torch.cat([prompt, *[empty] * ((length - len(prompt)) // len(empty))])
+
+
+def _is_typical(paintings: Sequence[Painting]) -> bool:
+    """Whether the step was one forward and nothing beside it."""
+    is_one_forward = len({len(painting.prompt) for painting in paintings}) == 1
+    return is_one_forward and not any(p.adapters or p.steering for p in paintings)

@@ -111,4 +111,6 @@ def model_info(family: Family, advice: Advice) -> ModelInfo:
         guidance=advice.guidance,
         sampler=advice.sampler,
         live_steps=advice.live_steps,
+        loras=family.adapter_names,
+        controls=family.controls,
     )

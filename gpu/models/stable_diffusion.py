@@ -17,12 +17,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpu.models.adapters import FOLDER, AdapterShelf
 from gpu.models.checkpoint import check_component, check_tokenizer, require_safetensors
-from gpu.models.family import Family, LoadOptions, ModelError, Reading, Report
+from gpu.models.controls import ControlShelf, residuals
+from gpu.models.family import (
+    Adapters,
+    Family,
+    LoadOptions,
+    ModelError,
+    Reading,
+    Report,
+    Steering,
+)
 from gpu.models.text import PromptReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SD1 = Path(__file__).parent / "sd1"
 _AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
@@ -49,6 +59,7 @@ class StableDiffusion:
         tokenizer: Any,
         scheduler_config: Mapping[str, Any],
         options: LoadOptions,
+        report: Report,
     ) -> None:
         self.name = name
         self.device = options.device
@@ -64,9 +75,39 @@ class StableDiffusion:
         self._text_encoder = text_encoder.eval()
         self._offloads = _place((self._text_encoder, self._vae), options)
         self._fetching = threading.Lock()
-        self._reader = PromptReader(
-            tokenizer, self._text_encoder, self.device, self.dtype, self._fetched
+        self._adapters = AdapterShelf(
+            _beside(options.path) / FOLDER,
+            self._unet,
+            self._text_encoder,
+            self.device,
+            self.dtype,
+            report,
         )
+        self.adapter_names = self._adapters.names
+        self._controls = ControlShelf(
+            _beside(options.path), self._unet, self.latent_factor, self._load_control, report
+        )
+        self.controls = self._controls.infos
+        self._reader = PromptReader(
+            tokenizer,
+            self._text_encoder,
+            self.device,
+            self.dtype,
+            self._adapters.text_encoder,
+            self._fetched,
+        )
+
+    def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
+        return self._adapters.take(chosen)
+
+    def take_control(self, name: str) -> Any:
+        return self._controls.take(name)
+
+    def _load_control(self, folder: Path) -> Any:
+        from diffusers import ControlNetModel
+
+        network = _load_part(ControlNetModel, folder, self.dtype)
+        return network.to(self.device, memory_format=torch.channels_last).eval()
 
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
         return self._reader.read(text, reading)
@@ -91,13 +132,25 @@ class StableDiffusion:
             pixels: Tensor = self._vae.decode(scaled, return_dict=False)[0]
         return pixels.float()
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
-        output: Tensor = self._unet(
-            latents.to(self.dtype, memory_format=torch.channels_last),
-            timesteps,
-            encoder_hidden_states=prompts,
-            return_dict=False,
-        )[0]
+    def denoise(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompts: Tensor,
+        adapters: Sequence[Adapters] = (),
+        controls: Sequence[Steering | None] = (),
+    ) -> Tensor:
+        latents = latents.to(self.dtype, memory_format=torch.channels_last)
+        down, middle = residuals(latents, timesteps, prompts, controls) or (None, None)
+        with self._adapters.unet.rows(adapters):
+            output: Tensor = self._unet(
+                latents,
+                timesteps,
+                encoder_hidden_states=prompts,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=middle,
+                return_dict=False,
+            )[0]
         return output
 
     @contextmanager
@@ -159,7 +212,7 @@ def _load_folder(options: LoadOptions, report: Report) -> StableDiffusion:
     )
     config = _read_json(folder / "scheduler" / "scheduler_config.json")
     name = folder.resolve().name
-    return StableDiffusion(name, unet, vae, text_encoder, tokenizer, config, options)
+    return StableDiffusion(name, unet, vae, text_encoder, tokenizer, config, options, report)
 
 
 def _require_plain(folder: Path, unet: Any, vae: Any, text_encoder: Any) -> None:
@@ -258,6 +311,7 @@ def _load_file(options: LoadOptions, report: Report) -> StableDiffusion:
         pipeline.tokenizer,
         _read_json(_SD1 / "scheduler" / "scheduler_config.json"),
         options,
+        report,
     )
 
 
@@ -306,6 +360,11 @@ def _byte_letters() -> dict[int, str]:
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     return dict(bytes_to_unicode())
+
+
+def _beside(model: Path) -> Path:
+    """Where a model's adapters and controls lie: in its folder, or in the folder of its file."""
+    return model if model.is_dir() else model.parent
 
 
 def _factor(vae: Any) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from gpu.models.adapters import Mixer
     from gpu.models.family import Reading
     from gpu.prompts import Passage
 
@@ -44,9 +45,12 @@ class PromptReader:
         encoder: Any,
         device: torch.device,
         dtype: torch.dtype,
+        mixer: Mixer,
         fetched: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        """`fetched` is entered while the encoder computes, to bring it onto the device."""
+        """`mixer` adds adapters to the encoder; `fetched` is entered while it computes, to bring
+        it onto the device."""
+        self._mixer = mixer
         self._tokenizer = tokenizer
         self._encoder = encoder
         self._device = device
@@ -55,12 +59,13 @@ class PromptReader:
         self._window = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         comma = tokenizer(",", add_special_tokens=False).input_ids
         self._comma = comma[0] if comma != [tokenizer.unk_token_id] else None
-        self._known: OrderedDict[tuple[str, Reading], Tensor] = OrderedDict()
+        self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, text: str, reading: Reading) -> Tensor:
         """(windows * tokens, width) in `dtype`; a prompt of more than `MAX_WINDOWS` is cut."""
-        key = (text, reading)
+        mixed = tuple((adapter.name, weight) for adapter, weight in reading.adapters)
+        key = (text, reading.clip_skip, mixed)
         with self._lock:
             known = self._known.get(key)
             if known is not None:
@@ -68,7 +73,7 @@ class PromptReader:
                 return known
         self._check(reading)
         windows = self._windows(text)[:MAX_WINDOWS]
-        with self._fetched(), torch.inference_mode():
+        with self._fetched(), self._mixer.rows([reading.adapters]), torch.inference_mode():
             encoded = torch.cat([self._embed(window, reading) for window in windows])
         encoded = encoded.to(self._dtype)
         with self._lock:

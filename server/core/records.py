@@ -25,8 +25,18 @@ Points = Annotated[bytes, Meta(min_length=13, max_length=8 + 5 * 20_000)]
 before in 1/16 units, u8 pressure (255 = 1.0). The first point is relative to the origin."""
 Prompt = Annotated[str, Meta(max_length=4_000)]
 Name = Annotated[str, Meta(max_length=80)]
+PartName = Annotated[str, Meta(pattern=r"^(?!__proto__\Z)[^\x00-\x1f]{1,80}\Z")]
+"""Of an adapter or a control. Browsers can't have a map's key called like their prototypes'."""
+Loras = Annotated[
+    dict[PartName, Annotated[float, Meta(ge=-4, le=4)]],
+    Meta(max_length=8),
+]
+"""Weights by the names of the model's adapters."""
 ClipSkip = Annotated[int, Meta(ge=0, le=12)]
-Sampler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"]
+Sampler = Literal[
+    "euler", "euler_a", "heun", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "dpmpp_sde",
+    "unipc", "lcm", "tcd",
+]  # fmt: skip
 
 
 class _Record(
@@ -88,13 +98,23 @@ class Frame(_Record, frozen=True, tag="frame"):
     negative: Prompt = ""
     clip_skip: ClipSkip = 0
     """So many of the text encoder's last layers are left out."""
+    loras: Loras = {}
     steps: Annotated[int, Meta(ge=1, le=100)] = 20
     guidance: Annotated[float, Meta(ge=0, le=20)] = 4.0
     seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
     """None: a new one each time."""
+    variation_seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    variation: Fraction = 0.0
+    """How far the first noise is turned from the seed's towards the variation seed's."""
     sampler: Sampler = "dpmpp_2m"
     strength: Fraction = 0.7
     """How far from what lies under the frame; 1 starts from pure noise."""
+    control: Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{0,80}\Z")] = ""
+    """Name of the model's control that what lies under the frame steers it by; "" for none."""
+    control_strength: Annotated[float, Meta(ge=0, le=2)] = 1.0
+    control_start: Fraction = 0.0
+    control_end: Fraction = 1.0
+    """From which part of the steps to which they are steered."""
     count: Annotated[int, Meta(ge=1, le=8)] = 1
     live: bool = False
 

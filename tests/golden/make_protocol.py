@@ -37,9 +37,11 @@ STROKE: Json = {
 }  # fmt: skip
 FRAME: Json = {
     "type": "frame", "id": "frame-1", "by": "", "z": "a1", "x": 0.0, "y": -100.0, "w": 256.0,
-    "h": 256.0, "prompt": "a red house", "negative": "", "clip_skip": 0, "steps": 20,
-    "guidance": 4.0, "seed": None, "sampler": "dpmpp_2m", "strength": 0.7, "count": 1,
-    "live": False,
+    "h": 256.0, "prompt": "a red house", "negative": "", "clip_skip": 0,
+    "loras": {"ink": 0.75}, "steps": 20, "guidance": 4.0, "seed": None,
+    "variation_seed": 3, "variation": 0.25, "sampler": "dpmpp_2m",
+    "strength": 0.7, "control": "controlnet", "control_strength": 0.5, "control_start": 0.0,
+    "control_end": 0.75, "count": 1, "live": False,
 }  # fmt: skip
 LAYER: Json = {
     "type": "layer", "id": "layer-1", "by": "", "z": "a0", "name": "Layer", "visible": True,
@@ -66,7 +68,8 @@ CANDIDATE: Json = {
 MODEL: Json = {
     "name": "embedded", "native_px": 256, "multiple_px": 32, "min_px": 64, "max_px": 512,
     "device": "cpu", "dtype": "float32", "steps": 20, "guidance": 4.0, "sampler": "dpmpp_2m",
-    "live_steps": 4,
+    "live_steps": 4, "loras": ["ink", "gouache"],
+    "controls": [{"name": "controlnet", "kind": "scribble"}],
 }  # fmt: skip
 ENGINE: Json = {"t": "engine", "state": "ready", "detail": "", "model": MODEL}
 PERSON: Json = {"session": "s1", "person": "ann", "name": "Ann", "color": "#aa0000"}

@@ -40,7 +40,11 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def pytest_configure(config: pytest.Config) -> None:
     # diffusers hands torch tensors to numpy in a way that numpy 2 grumbles about.
-    for line in ("ignore:__array__ implementation:DeprecationWarning",):
+    for line in (
+        "ignore:__array__ implementation:DeprecationWarning",
+        # Of peft, when diffusers loads a second adapter.
+        "ignore:Already found a `peft_config` attribute:UserWarning",
+    ):
         config.addinivalue_line("filterwarnings", line)
 
 

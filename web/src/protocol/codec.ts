@@ -135,6 +135,8 @@ const model = mapOf({
   guidance: number,
   sampler: word,
   live_steps: count,
+  loras: listOf(word),
+  controls: listOf(mapOf({ name: word, kind: word })),
 });
 const engine = mapOf({ state: word, detail: word, model: optional(model) });
 

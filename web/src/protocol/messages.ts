@@ -150,6 +150,14 @@ export interface Limits {
   readonly blob_px: number;
 }
 
+export type ControlKind = "scribble" | "canny" | "depth";
+
+/** A control that the model has, and what it wants to see. */
+export interface ControlInfo {
+  readonly name: string;
+  readonly kind: ControlKind;
+}
+
 export interface ModelInfo {
   readonly name: string;
   /** Side of the square that the model was trained on. */
@@ -164,6 +172,9 @@ export interface ModelInfo {
   readonly guidance: number;
   readonly sampler: Sampler;
   readonly live_steps: number;
+  /** Names of the adapters that frames may use. */
+  readonly loras: readonly string[];
+  readonly controls: readonly ControlInfo[];
 }
 
 export type EngineState = "starting" | "ready" | "restarting" | "failed";

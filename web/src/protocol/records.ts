@@ -11,8 +11,20 @@ export type FrameId = RecordId;
 export type BlobId = string;
 /** `#rrggbb`, lower case. */
 export type Color = string;
-export type Sampler = "euler" | "euler_a" | "ddim" | "dpmpp_2m" | "lcm";
-export const SAMPLERS: readonly Sampler[] = ["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"];
+export const SAMPLERS = [
+  "euler",
+  "euler_a",
+  "heun",
+  "ddim",
+  "dpmpp_2m",
+  "dpmpp_2m_karras",
+  "dpmpp_2m_sde",
+  "dpmpp_sde",
+  "unipc",
+  "lcm",
+  "tcd",
+] as const;
+export type Sampler = (typeof SAMPLERS)[number];
 
 interface Base {
   readonly id: RecordId;
@@ -71,13 +83,24 @@ export interface Frame extends Base {
   readonly negative: string;
   /** So many of the text encoder's last layers are left out. */
   readonly clip_skip: number;
+  /** Weights by the names of the model's adapters; a patch sets all of them. */
+  readonly loras: Readonly<Record<string, number>>;
   readonly steps: number;
   readonly guidance: number;
   /** null: a new one each time. */
   readonly seed: number | null;
+  readonly variation_seed: number;
+  /** How far the first noise is turned from the seed's towards the variation seed's. */
+  readonly variation: number;
   readonly sampler: Sampler;
   /** How far from what lies under the frame; 1 starts from pure noise. */
   readonly strength: number;
+  /** Name of the model's control that what lies under the frame steers it by; "" for none. */
+  readonly control: string;
+  readonly control_strength: number;
+  /** From which part of the steps to which they are steered. */
+  readonly control_start: number;
+  readonly control_end: number;
   readonly count: number;
   readonly live: boolean;
 }

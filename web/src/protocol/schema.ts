@@ -16,6 +16,7 @@ type Shape = Readonly<Record<string, Check>>;
 export const MAX_PROMPT = 4_000;
 export const MAX_CHANGES = 2_000;
 export const MAX_DELTA = 1_000;
+export const MAX_LORAS = 8;
 const MAX_EXTENT = 16_384;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -79,6 +80,10 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+const CONTROL = /^[^\x00-\x1f]{0,80}$/u;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+const partName = matching(/^(?!__proto__$)[^\x00-\x1f]{1,80}$/u, "the name of a part of a model");
 const anyText = text(Number.MAX_SAFE_INTEGER);
 const anyCount = whole(0, Number.MAX_SAFE_INTEGER);
 const extent: Check = (value) =>
@@ -89,6 +94,16 @@ const points: Check = (value) => {
   return wrong ?? (isGeometry(value as Uint8Array) ? null : "the geometry of a stroke");
 };
 
+/** A map of at most `most` entries; expects it to be plain. */
+const mapOf =
+  (most: number, key: Check, value: Check): Check =>
+  (given) => {
+    if (!isMap(given)) return "a map";
+    const entries = Object.entries(given);
+    if (entries.length > most) return `at most ${most} entries`;
+    const wrong = entries.map(([k, v]) => key(k) ?? value(v)).find((fault) => fault !== null);
+    return wrong === undefined ? null : `a map of names to numbers, each ${wrong}`;
+  };
 const box: Shape = { x: coordinate, y: coordinate, w: extent, h: extent };
 const brushed: Shape = {
   z,
@@ -113,11 +128,18 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     prompt: text(MAX_PROMPT),
     negative: text(MAX_PROMPT),
     clip_skip: whole(0, 12),
+    loras: mapOf(MAX_LORAS, partName, between(-4, 4)),
     steps: whole(1, 100),
     guidance: between(0, 20),
     seed: optional(whole(0, 2 ** 32 - 1)),
+    variation_seed: whole(0, 2 ** 32 - 1),
+    variation: fraction,
     sampler: either(...SAMPLERS),
     strength: fraction,
+    control: matching(CONTROL, "the name of a control"),
+    control_strength: between(0, 2),
+    control_start: fraction,
+    control_end: fraction,
     count: whole(1, 8),
     live: flag,
   },

@@ -38,6 +38,8 @@ const MODEL: ModelInfo = {
   guidance: 4,
   sampler: "dpmpp_2m",
   live_steps: 4,
+  loras: ["ink", "gouache"],
+  controls: [{ name: "controlnet", kind: "scribble" }],
 };
 
 export class FakeRoom implements RoomClient {
