@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from gpu.models.family import Adapters, Report
+    from gpu.models.family import Adapters, LoadOptions, Report
     from gpu.models.lora_file import Branch, Branches, Part
 
 FOLDER = "loras"
@@ -126,19 +126,20 @@ class AdapterShelf:
 
     def __init__(
         self,
-        folder: Path,
         unet: nn.Module,
         text_encoder: nn.Module,
-        device: torch.device,
-        dtype: torch.dtype,
+        options: LoadOptions,
         report: Report,
     ) -> None:
         self._parts: dict[Part, nn.Module] = {"unet": unet, "text_encoder": text_encoder}
-        self._device = device
-        self._dtypes: dict[Part, torch.dtype] = {"unet": dtype, "text_encoder": torch.float32}
-        self.unet = Mixer("unet", unet, device)
-        self.text_encoder = Mixer("text_encoder", text_encoder, device)
-        self._files = dict(self._list(folder, report))
+        self._device = options.device
+        self._dtypes: dict[Part, torch.dtype] = {
+            "unet": options.dtype,
+            "text_encoder": torch.float32,
+        }
+        self.unet = Mixer("unet", unet, options.device)
+        self.text_encoder = Mixer("text_encoder", text_encoder, options.device)
+        self._files = dict(self._list(options.beside / FOLDER, report))
         self._held: OrderedDict[str, Adapter] = OrderedDict()
         self._lock = threading.Lock()
 

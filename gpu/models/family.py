@@ -36,6 +36,11 @@ class LoadOptions:
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
 
+    @property
+    def beside(self) -> Path:
+        """Where a model's adapters and controls lie: in its folder, or in its file's."""
+        return self.path if self.path.is_dir() else self.path.parent
+
 
 Adapters = tuple[tuple[Any, float], ...]
 """Loaded LoRA adapters with their weights; only their family looks inside of one."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gpu.models.adapters import FOLDER, AdapterShelf
+from gpu.models.adapters import AdapterShelf
 from gpu.models.checkpoint import check_component, check_tokenizer, require_safetensors
 from gpu.models.controls import ControlShelf, residuals
 from gpu.models.family import (
@@ -75,26 +75,14 @@ class StableDiffusion:
         self._text_encoder = text_encoder.eval()
         self._offloads = _place((self._text_encoder, self._vae), options)
         self._fetching = threading.Lock()
-        self._adapters = AdapterShelf(
-            _beside(options.path) / FOLDER,
-            self._unet,
-            self._text_encoder,
-            self.device,
-            self.dtype,
-            report,
-        )
+        self._adapters = AdapterShelf(self._unet, self._text_encoder, options, report)
         self.adapter_names = self._adapters.names
         self._controls = ControlShelf(
-            _beside(options.path), self._unet, self.latent_factor, self._load_control, report
+            options.beside, self._unet, self.latent_factor, self._load_control, report
         )
         self.controls = self._controls.infos
         self._reader = PromptReader(
-            tokenizer,
-            self._text_encoder,
-            self.device,
-            self.dtype,
-            self._adapters.text_encoder,
-            self._fetched,
+            tokenizer, self._text_encoder, options, self._adapters.text_encoder, self._fetched
         )
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
@@ -360,11 +348,6 @@ def _byte_letters() -> dict[int, str]:
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     return dict(bytes_to_unicode())
-
-
-def _beside(model: Path) -> Path:
-    """Where a model's adapters and controls lie: in its folder, or in the folder of its file."""
-    return model if model.is_dir() else model.parent
 
 
 def _factor(vae: Any) -> int:

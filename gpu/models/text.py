@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gpu.models.adapters import Mixer
-    from gpu.models.family import Reading
+    from gpu.models.family import LoadOptions, Reading
     from gpu.prompts import Passage
 
 MAX_WINDOWS = 8
@@ -43,8 +43,7 @@ class PromptReader:
         self,
         tokenizer: Any,
         encoder: Any,
-        device: torch.device,
-        dtype: torch.dtype,
+        options: LoadOptions,
         mixer: Mixer,
         fetched: Callable[[], AbstractContextManager[None]],
     ) -> None:
@@ -53,8 +52,8 @@ class PromptReader:
         self._mixer = mixer
         self._tokenizer = tokenizer
         self._encoder = encoder
-        self._device = device
-        self._dtype = dtype
+        self._device = options.device
+        self._dtype = options.dtype
         self._fetched = fetched
         self._window = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         comma = tokenizer(",", add_special_tokens=False).input_ids

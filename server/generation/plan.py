@@ -103,35 +103,44 @@ def prepare(
     fetch: Fetch,
 ) -> Plan:
     """Draw what lies under `frame` and decide what to do with it. Blocking."""
-    width, height = picture_size(frame, model)
-    view = viewport(frame, (width, height))
+    size = picture_size(frame, model)
+    view = viewport(frame, size)
     under = renderer.render(room, frame.id, records, view, fetch)
     image, mask, strength = _work(frame, under)
     control = _control(frame, model, under, lambda: renderer.lines(room, frame.id, records, view))
-    job = Job(
-        id=JobId(""),
+    job = msgspec.structs.replace(
+        _asked_for(frame, model, size),
         room=room,
         person=person,
+        strength=strength,
+        image=image,
+        mask=mask,
+        control=control,
+    )
+    what = msgspec.msgpack.encode(msgspec.structs.replace(job, person=""))
+    return Plan(job, hashlib.blake2b(what, digest_size=16).digest())
+
+
+def _asked_for(frame: Frame, model: ModelInfo, size: tuple[int, int]) -> Job:
+    """What the frame's own settings say, for nobody and of nothing yet."""
+    return Job(
+        id=JobId(""),
+        room="",
+        person="",
         slot="",
         prompt=frame.prompt,
         negative=frame.negative,
         clip_skip=frame.clip_skip,
         loras=frame.loras,
-        width=width,
-        height=height,
+        width=size[0],
+        height=size[1],
         steps=min(frame.steps, model.live_steps) if frame.live else frame.steps,
         guidance=frame.guidance,
         variation_seed=frame.variation_seed,
         variation=frame.variation,
         sampler=frame.sampler,
-        strength=strength,
-        image=image,
-        mask=mask,
-        control=control,
         live=frame.live,
     )
-    what = msgspec.msgpack.encode(msgspec.structs.replace(job, person=""))
-    return Plan(job, hashlib.blake2b(what, digest_size=16).digest())
 
 
 def seeds_of(frame: Frame, base: int, index: int) -> Seeds:

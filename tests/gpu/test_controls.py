@@ -11,13 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu.api import Control, ControlInfo, Job
+from gpu.api import HEADER_BYTES, Control, ControlInfo, Job, Ready, decode_event, encode
+from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
 from gpu.models.stable_diffusion import StableDiffusion, load
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
+from gpu.warmup import model_info
 from tests.gpu.pictures import gradient, job, picture, square_mask
 from tests.gpu.test_runner import relative_error, run
 
@@ -140,6 +142,16 @@ def test_m9_controls_are_listed_by_their_folders_and_the_word_in_their_names(
         ControlInfo("fine-canny", "canny"),
     )
     assert kind_of("My-Depth-v2") == "depth"
+
+
+def test_m9_the_server_hears_of_controls_and_adapters_when_the_worker_is_ready(
+    family: StableDiffusion,
+) -> None:
+    ready = decode_event(encode(Ready(model_info(family, Advice())))[HEADER_BYTES:])
+
+    assert isinstance(ready, Ready)
+    assert ready.model.controls == family.controls
+    assert ready.model.loras == ()
 
 
 @pytest.mark.parametrize(
