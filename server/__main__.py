@@ -74,6 +74,8 @@ def serve(settings: Settings, listening: socket.socket) -> int:
         lifespan="on",
         log_level="warning",
         access_log=False,
+        # Whom to believe about addresses is a setting of ours, for this and for logins.
+        proxy_headers=False,
         server_header=False,
     )
     server = Server(config)

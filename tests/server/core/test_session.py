@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from server.core import codec
-from server.core.ids import RoomId, SessionId
-from server.core.limits import Rate, SessionLimits, TokenBucket
+from server.core.ids import RoomId
+from server.core.limits import FlowLimits, Rate, Rates, TokenBucket
 from server.core.messages import (
     ClientMessage,
     Hello,
@@ -19,15 +19,17 @@ from server.core.messages import (
     Undo,
 )
 from server.core.session import Ask, Close, Effect, Enter, Gone, Relay, Rename, Reply, Session
+from tests.support.sessions import new_session
 
 ROOM = RoomId("r" * 22)
 OTHER = RoomId("q" * 22)
-ONE = Rate(1, 1)
+MANY = Rate(1_000, 1_000)
+ONE = Rates(Rate(1, 1), MANY, MANY, MANY)
 HELLO = Hello(protocol=1, key=bytes(16), name="Ann")
 
 
-def session(limits: SessionLimits | None = None, room: RoomId = ROOM) -> Session:
-    return Session(SessionId("s1"), room, limits or SessionLimits(), now=0.0)
+def session(limits: FlowLimits | None = None, room: RoomId = ROOM) -> Session:
+    return new_session(room, limits)
 
 
 def say(to: Session, message: ClientMessage, now: float = 0.0) -> list[Effect]:
@@ -77,7 +79,7 @@ def test_s7_presence_and_ink_carry_the_session_and_presence_a_key() -> None:
 
 
 def test_s11_ops_that_come_too_fast_are_refused_and_may_come_again() -> None:
-    joined = session(SessionLimits(ops=ONE))
+    joined = session(FlowLimits(ops=ONE))
     say(joined, HELLO)
     assert isinstance(say(joined, Undo(id="op-00001"))[0], Ask)
     (reply,) = say(joined, Undo(id="op-00002"))
@@ -88,7 +90,7 @@ def test_s11_ops_that_come_too_fast_are_refused_and_may_come_again() -> None:
 
 
 def test_s11_ink_that_comes_too_fast_is_dropped_but_never_its_end() -> None:
-    joined = session(SessionLimits(ink=ONE, presence=ONE))
+    joined = session(FlowLimits(ink=ONE, cursors=ONE))
     say(joined, HELLO)
     for _ in range(2):
         last = say(joined, Ink(stroke="a", first=0, points=bytes(13)))
@@ -98,7 +100,7 @@ def test_s11_ink_that_comes_too_fast_is_dropped_but_never_its_end() -> None:
 
 
 def test_s11_a_flood_is_closed() -> None:
-    joined = session(SessionLimits(messages=Rate(1, 2)))
+    joined = session(FlowLimits(messages=Rate(1, 2)))
     say(joined, HELLO)
     say(joined, Ping(n=1))
     (close,) = say(joined, Ping(n=2))
