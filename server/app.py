@@ -83,6 +83,11 @@ def create_app(
 
 
 def _generation(settings: Settings, blobs: BlobStore) -> RunningGeneration:
-    from server.generation import Generation
+    from server.generation import Generation, Limits
 
-    return Generation(settings, blobs)
+    limits = Limits(
+        per_person=settings.max_pictures_person,
+        per_room=settings.max_pictures_room,
+        in_all=settings.max_pictures,
+    )
+    return Generation(settings, blobs, limits=limits)

@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most things in a room; beyond it, deleting still works."""
     max_room_bytes: int = 64 * 1024 * 1024
     """Most bytes in a room, roughly; pictures don't count."""
+    max_pictures_person: int = 16
+    """Most pictures of one person that are still to come; those of live frames aren't counted."""
+    max_pictures_room: int = 48
+    """Most pictures of one room that are still to come."""
+    max_pictures: int = 192
+    """Most pictures that are still to come on this server; its worker holds 256."""
     rate_messages: Rate = FLOW.messages
     """Messages of any kind of one connection, a second and at once; beyond it, it is closed."""
     rate_links: Rate = FLOW.links

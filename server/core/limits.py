@@ -81,7 +81,7 @@ class FlowLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: Rate = Rate(2_000, 20_000)
     """Of any kind, of one connection: beyond it, it is closed."""
-    links: Rate = Rate(2, 60)
+    links: Rate = Rate(20, 600)
     """Links and tokens that one address tries."""
     ops: Rates = Rates(Rate(200, 4_000), Rate(300, 6_000), Rate(3_000, 60_000), Rate(1_500, 30_000))
     ink: Rates = Rates(Rate(300, 600), Rate(450, 900), Rate(9_000, 18_000), Rate(4_500, 9_000))
@@ -132,6 +132,8 @@ class Buckets:
         self.limits = limits
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
         self._tidy_at = MIN_TIDIED
+        self.num_tidied = 0
+        """How often buckets were forgotten: whoever holds one looks again after that."""
 
     @property
     def num_buckets(self) -> int:
@@ -153,6 +155,7 @@ class Buckets:
     def _tidy(self, now: float) -> None:
         self._buckets = {k: b for k, b in self._buckets.items() if not b.is_full(now)}
         self._tidy_at = max(MIN_TIDIED, 2 * len(self._buckets))
+        self.num_tidied += 1
 
 
 class Meter:
@@ -165,22 +168,37 @@ class Meter:
         self._messages = TokenBucket(buckets.limits.messages, now)
         self._holders = {"connection": connection, "person": "", "room": room, "address": address}
 
+        self._needed: dict[Kind, list[TokenBucket]] = {}
+        self._num_tidied = 0
+
     def belongs_to(self, person: str) -> None:
         self._holders["person"] = person
+        self._needed.clear()
 
     def take_message(self, now: float) -> bool:
         return self._messages.take(now)
 
     def take(self, kind: Kind, now: float) -> bool:
         """Take one from all four, or from none of them."""
-        rates: Rates = getattr(self._buckets.limits, kind)
-        needed = [
-            self._buckets.of(kind, whose, id, getattr(rates, whose), now)
-            for whose, id in self._holders.items()
-        ]
+        if self._num_tidied != self._buckets.num_tidied:
+            self._needed.clear()
+        needed = self._needed.get(kind) or self._find(kind, now)
         # Its own come first: whoever is over those leaves the shared ones alone.
         if not all(bucket.has(now) for bucket in needed):
             return False
         for bucket in needed:
             bucket.spend()
         return True
+
+    def _find(self, kind: Kind, now: float) -> list[TokenBucket]:
+        rates: Rates = getattr(self._buckets.limits, kind)
+        self._num_tidied = -1
+        while self._num_tidied != self._buckets.num_tidied:
+            # Making one may have made the server forget another.
+            self._num_tidied = self._buckets.num_tidied
+            needed = [
+                self._buckets.of(kind, whose, id, getattr(rates, whose), now)
+                for whose, id in self._holders.items()
+            ]
+        self._needed[kind] = needed
+        return needed

@@ -17,6 +17,7 @@ from server.core.limits import (
     TokenBucket,
 )
 from server.core.tickets import MAX_TICKETS, Tickets
+from server.settings import SettingsError, from_command_line
 from tests.support.sessions import new_meter
 
 FEW, MANY = Rate(1, 3), Rate(1_000, 1_000)
@@ -93,6 +94,17 @@ def test_l4_buckets_that_filled_up_again_are_forgotten() -> None:
     assert buckets.num_buckets <= 2 * MIN_TIDIED
 
 
+def test_l4_who_holds_a_bucket_that_was_forgotten_shares_the_new_one() -> None:
+    limits = msgspec.structs.replace(FlowLimits(), ops=only("address"))
+    buckets = Buckets(limits)
+    one, other = (new_meter(buckets, "room", id) for id in ("1", "2"))
+    assert taken(one, "ops", now=0.0) == 3
+    for number in range(2 * MIN_TIDIED):
+        buckets.take_link(f"address-{number}", now=1_000.0)
+    assert taken(other, "ops", now=1_000.0) == 3
+    assert taken(one, "ops", now=1_000.0) == 0
+
+
 def test_l4_rates_are_written_as_they_are_read() -> None:
     rates = FlowLimits().ops
     assert Rates.parse(str(rates)) == rates
@@ -102,6 +114,19 @@ def test_l4_rates_are_written_as_they_are_read() -> None:
             Rate.parse(bad)
     with pytest.raises(ValueError, match="expected a rate for each"):
         Rates.parse("1/2 1/2 1/2")
+
+
+def test_l4_limits_are_settings() -> None:
+    given = ["--rate-ops", "1/2 3/4 5/6 7/8", "--rate-links=0.5/9", "--max-room-records", "7"]
+    settings = from_command_line(given, {"ATELIER_RATE_INK": "1/1 1/1 1/1 1/1"})
+    assert settings.flow_limits.ops == Rates(Rate(1, 2), Rate(3, 4), Rate(5, 6), Rate(7, 8))
+    assert settings.flow_limits.links == Rate(0.5, 9)
+    assert settings.flow_limits.cursors == FlowLimits().cursors
+    assert settings.room_limits.max_records == 7
+    with pytest.raises(SettingsError, match="expected four rates such as 10/60"):
+        from_command_line(["--rate-ops", "1/2"], {})
+    with pytest.raises(SettingsError, match="expected a rate such as 10/60"):
+        from_command_line(["--rate-links", "often"], {})
 
 
 def test_s11_a_bucket_gives_one_after_a_burst_only_with_time() -> None:
