@@ -131,7 +131,7 @@ class HostedRoom:
     def standing(self, person: PersonId, grant: Grant) -> Standing | None:
         """What somebody may do here now; None: they may not be here."""
         if self.is_new:
-            return access.Standing("host")
+            return access.Standing(grant.role or "host")
         return access.standing(self._room.records, person, grant, self._now_ms())
 
     @property
@@ -151,7 +151,8 @@ class HostedRoom:
     def enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody in as of now; they hear of it once all that they'll see is durable."""
         if self.is_new:
-            self.append(founded(seat.person_id, seat.person.name), seat.person_id)
+            changes = founded(seat.person_id, seat.person.name, seat.standing.role)
+            self.append(changes, seat.person_id)
         self.seats.expect(seat)
         seq = int(self._room.seq)
         content = self._tail_since(hello)

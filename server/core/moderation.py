@@ -36,6 +36,7 @@ from server.core.records import (
     Patch,
     Put,
     Record,
+    Role,
 )
 
 if TYPE_CHECKING:
@@ -89,10 +90,15 @@ def cleared(records: Mapping[str, Record]) -> list[Change]:
     ]
 
 
-def founded(by: str, name: str) -> list[Change]:
-    """What makes a room that nobody has been in theirs."""
-    host = Member(id=access.member_id(by), person=by, name=name, role="host")
-    return [Put(access.access_of({})), Put(host)]
+def founded(by: str, name: str, role: Role) -> list[Change]:
+    """What makes a room of one that nobody has been in, and its maker what they are there.
+
+    A token may bring in somebody who is no host: then the hosts are those whose tokens say so.
+    """
+    changes: list[Change] = [Put(access.access_of({}))]
+    if role == "host":
+        changes.append(Put(Member(id=access.member_id(by), person=by, name=name, role=role)))
+    return changes
 
 
 def _invited(deed: MakeInvite, records: Mapping[str, Record], host: Decider) -> Put:

@@ -183,7 +183,7 @@ class Session:
                 WRONG_VERSION,
                 f"expected protocol {PROTOCOL_VERSION}, got {hello.protocol}: reload the page",
             )
-        login, name = self._grant.login, hello.name or self._grant.name
+        login, name = self._grant.login, self._grant.name or hello.name
         id = ids.login_id(self._room, login) if login else ids.person_id(self._room, hello.key)
         person = Person(session=self.id, person=id, name=name, color=hello.color)
         self._meter.belongs_to(id)
@@ -212,6 +212,8 @@ class Session:
         return [Relay(ink, None)]
 
     def _rename(self, person: Person, profile: Profile) -> Rename:
-        person = msgspec.structs.replace(person, name=profile.name, color=profile.color)
+        # A login that says what somebody is called means it.
+        name = self._grant.name or profile.name
+        person = msgspec.structs.replace(person, name=name, color=profile.color)
         self.state = Joined(person)
         return Rename(person)

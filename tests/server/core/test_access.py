@@ -57,7 +57,7 @@ class Founded:
         self.room = Room(ROOM, Epoch("e1"), limits)
         self.entries: list[Entry] = []
         self._num_asked = 0
-        self.append(ANN, *founded(ANN, "Ann"))
+        self.append(ANN, *founded(ANN, "Ann", "host"))
 
     def append(self, by: PersonId, *changes: Change) -> None:
         """As the server does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.core import codec
+from server.core.access import Grant
 from server.core.ids import RoomId
 from server.core.limits import FlowLimits, Rate, Rates, TokenBucket
 from server.core.messages import (
@@ -44,6 +45,22 @@ def test_s10_the_same_key_is_the_same_person_in_one_room_only() -> None:
         people.append(enter.person.person)
     assert people[0] == people[1] != people[2]
     assert HELLO.key.hex() not in people[0]
+
+
+def test_a11_a_login_says_who_somebody_is_and_what_they_are_called() -> None:
+    grant = Grant(login="bob@example.org", name="Bob")
+    people = []
+    for key in (bytes(16), bytes(17)):
+        known = new_session(ROOM, grant=grant)
+        (enter,) = say(known, Hello(protocol=1, key=key, name="The Queen"))
+        (rename,) = say(known, Profile(name="Ann", color="#00ff00"))
+        assert isinstance(enter, Enter)
+        assert isinstance(rename, Rename)
+        assert (enter.person.name, rename.person.name) == ("Bob", "Bob")
+        people.append(enter.person.person)
+    (enter,) = say(session(), HELLO)
+    assert isinstance(enter, Enter)
+    assert people[0] == people[1] != enter.person.person
 
 
 def test_s10_another_version_is_told_to_reload() -> None:

@@ -336,6 +336,16 @@ async def test_a11_a_token_of_another_login_lets_in_with_its_role_and_name(
         assert ann.people[bob.welcome.session].name == "Bob"  # type: ignore[union-attr]
 
 
+async def test_a11_who_comes_first_by_a_token_is_what_it_says(served: Served) -> None:
+    room = served.new_room_id()
+    async with RoomClient(served.url, room, token=token(room)) as bob:
+        assert role_of(bob) == "editor"
+        with pytest.raises(Refusal, match="not_host"):
+            await bob.decide(Clear())
+        async with guest(bob, token=token(room, "host", "ann")) as ann:
+            await ann.decide(SetAccess(open=False))
+
+
 async def test_a12_a_trusted_proxy_says_who_somebody_is(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, proxy_header="X-User", trusted_proxies="127.0.0.1")
     async with serving(settings) as served:
