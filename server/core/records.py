@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from server.core.ids import BlobId, RecordId
+from server.core.ids import AnyId, BlobId, OwnedId, RecordId
 
 Coordinate = Annotated[float, Meta(ge=-1e7, le=1e7)]
 Extent = Annotated[float, Meta(gt=0, le=16_384)]
@@ -37,6 +37,9 @@ Sampler = Literal[
     "euler", "euler_a", "heun", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "dpmpp_sde",
     "unipc", "lcm", "tcd",
 ]  # fmt: skip
+Role = Literal["host", "editor", "viewer"]
+"""Viewers see; editors change what isn't locked; hosts also decide about the room."""
+StrangerRole = Literal["editor", "viewer"]
 
 
 class _Record(
@@ -173,8 +176,50 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     state: Literal["open", "accepted", "discarded"] = "open"
 
 
-Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate
-SERVER_OWNED = (Job, Candidate)
+class Access(_Record, frozen=True, tag="access"):
+    """Server-owned, one a room: who may come in without a link."""
+
+    id: OwnedId
+    open: bool = True
+    """Whoever knows the room's id may; False: only who brings a link, a login or a role."""
+    role: StrangerRole = "editor"
+    """Of those who bring nothing but the id."""
+
+
+class Member(_Record, frozen=True, tag="member"):
+    """Server-owned: what a host has decided about a person, or that they made the room."""
+
+    id: OwnedId
+    person: RecordId
+    name: Name = ""
+    """What they were called then."""
+    role: Role | None = None
+    """Their own, link or no link; None: what they came with decides."""
+    muted: bool = False
+    banned: bool = False
+
+
+class Invite(_Record, frozen=True, tag="invite"):
+    """Server-owned: a link that lets whoever has it in. Its secret is nowhere, its digest here."""
+
+    id: OwnedId
+    role: Role
+    digest: str
+    expires_ms: int | None = None
+    """Milliseconds since 1970; None: never."""
+
+
+class Lock(_Record, frozen=True, tag="lock"):
+    """Server-owned: only hosts may change this layer or frame, or what belongs to it."""
+
+    id: OwnedId
+    of: RecordId
+
+
+Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate | Access | Member | Invite | Lock
+PEOPLE = (Access, Member, Invite, Lock)
+"""Records about people rather than about the canvas."""
+SERVER_OWNED = (Job, Candidate, *PEOPLE)
 TEXT_FIELDS: dict[str, frozenset[str]] = {"frame": frozenset({"prompt", "negative"})}
 """Fields that two people may type into at once: changed by `Edit` only."""
 
@@ -188,12 +233,12 @@ class Put(msgspec.Struct, frozen=True, tag_field="c", tag="put", forbid_unknown_
 class Patch(msgspec.Struct, frozen=True, tag_field="c", tag="patch", forbid_unknown_fields=True):
     """Set some fields of a record; last writer wins, field by field."""
 
-    id: RecordId
+    id: AnyId
     fields: dict[str, Any]
 
 
 class Delete(msgspec.Struct, frozen=True, tag_field="c", tag="delete", forbid_unknown_fields=True):
-    id: RecordId
+    id: AnyId
 
 
 class Edit(msgspec.Struct, frozen=True, tag_field="c", tag="edit", forbid_unknown_fields=True):
@@ -203,7 +248,7 @@ class Edit(msgspec.Struct, frozen=True, tag_field="c", tag="edit", forbid_unknow
     is inserted; what is left at the end is kept.
     """
 
-    id: RecordId
+    id: AnyId
     field: str
     base: Annotated[int, Meta(ge=0)]
     delta: Annotated[list[int | str], Meta(min_length=1, max_length=1_000)]

@@ -157,7 +157,53 @@ export interface Candidate extends Base {
   readonly state: "open" | "accepted" | "discarded";
 }
 
-export type RoomRecord = Layer | Stroke | ImageRecord | Frame | MaskStroke | JobRecord | Candidate;
+/** Viewers see; editors change what isn't locked; hosts also decide about the room. */
+export type Role = "host" | "editor" | "viewer";
+
+/** Server-owned, one a room: who may come in without a link. */
+export interface Access extends Base {
+  readonly type: "access";
+  readonly open: boolean;
+  /** Of those who bring nothing but the id. */
+  readonly role: "editor" | "viewer";
+}
+
+/** Server-owned: what a host has decided about a person, or that they made the room. */
+export interface Member extends Base {
+  readonly type: "member";
+  readonly person: string;
+  readonly name: string;
+  /** Their own, link or no link; null: what they came with decides. */
+  readonly role: Role | null;
+  readonly muted: boolean;
+  readonly banned: boolean;
+}
+
+/** Server-owned: a link. Its secret is nowhere, its digest here. */
+export interface Invite extends Base {
+  readonly type: "invite";
+  readonly role: Role;
+  readonly digest: string;
+  /** Milliseconds since 1970; null: never. */
+  readonly expires_ms: number | null;
+}
+
+/** Server-owned: only hosts may change this layer or frame, or what belongs to it. */
+export interface Lock extends Base {
+  readonly type: "lock";
+  readonly of: RecordId;
+}
+
+export type PeopleRecord = Access | Member | Invite | Lock;
+export type RoomRecord =
+  | Layer
+  | Stroke
+  | ImageRecord
+  | Frame
+  | MaskStroke
+  | JobRecord
+  | Candidate
+  | PeopleRecord;
 export type RecordType = RoomRecord["type"];
 export type TextField = "prompt" | "negative";
 

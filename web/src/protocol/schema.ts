@@ -5,7 +5,7 @@
  * server would have to refuse, or that would close the connection, is found before it is sent.
  */
 
-import type { Change, RecordType, RoomRecord } from "./records";
+import type { Change, PeopleRecord, RecordType, RoomRecord } from "./records";
 import { SAMPLERS } from "./records";
 import { isGeometry, MAX_COORDINATE, MAX_POINTS } from "./strokes";
 
@@ -72,6 +72,9 @@ export const bytes =
       : `${least} to ${most} bytes`;
 
 export const recordId = matching(/^[A-Za-z0-9_-]{1,40}$/, "an id");
+/** Of any record, also of those about people, which no client can put. */
+export const anyId = matching(/^(:[a-z]+:)?[A-Za-z0-9_-]{1,40}$/, "an id");
+export const role = either("host", "editor", "viewer");
 export const opId = matching(/^[A-Za-z0-9_-]{8,40}$/, "an id of 8 to 40 characters");
 export const color = matching(/^#[0-9a-f]{6}$/, "a colour like #1e1e1e");
 export const coordinate = between(-MAX_COORDINATE, MAX_COORDINATE);
@@ -168,12 +171,22 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     above: anyText,
     state: either("open", "accepted", "discarded"),
   },
+  access: { open: flag, role: either("editor", "viewer") },
+  member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
+  invite: { role, digest: anyText, expires_ms: optional(anyCount) },
+  lock: { of: recordId },
 };
 
-const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate"]);
+const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock"];
+const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate", ...ABOUT_PEOPLE]);
 const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
   frame: ["prompt", "negative"],
 };
+
+/** Whether a record is about people rather than about the canvas. */
+export function isAboutPeople(record: RoomRecord): record is PeopleRecord {
+  return ABOUT_PEOPLE.includes(record.type);
+}
 
 export function isTextField(type: RecordType, field: string): boolean {
   return TEXT_FIELDS[type]?.includes(field) ?? false;
@@ -184,7 +197,8 @@ export function recordFault(record: unknown): string | null {
   if (!isMap(record)) return "expected a record";
   const shape = shapeOf(record["type"]);
   if (shape === undefined) return `unknown type of record: ${String(record["type"])}`;
-  const wrongId = recordId(record["id"]) ?? (typeof record["by"] === "string" ? null : "an author");
+  const id = ABOUT_PEOPLE.includes(String(record["type"])) ? anyId : recordId;
+  const wrongId = id(record["id"]) ?? (typeof record["by"] === "string" ? null : "an author");
   if (wrongId !== null) return `expected ${wrongId} in a ${String(record["type"])}`;
   for (const field in shape) {
     const wrong = fieldFault(shape, field, record[field]);
@@ -197,14 +211,14 @@ export function recordFault(record: unknown): string | null {
 export function submitFault(change: Change, record: RoomRecord | undefined): string | null {
   if (change.c === "put") {
     if (!isMap(change.record)) return "expected a record";
-    if (SERVER_OWNED.has(change.record.type)) return "jobs and candidates are made by the server";
+    if (SERVER_OWNED.has(change.record.type)) return `a ${change.record.type} is the server's`;
     return recordFault(change.record);
   }
   const wrongId = recordId(change.id);
   if (wrongId !== null) return `expected ${wrongId}`;
   if (change.c === "edit") return "texts are changed by setText";
   if (record === undefined) return null;
-  if (SERVER_OWNED.has(record.type)) return "jobs and candidates are changed by the server";
+  if (SERVER_OWNED.has(record.type)) return `a ${record.type} is changed by the server`;
   return change.c === "patch" ? patchFault(change.fields, record.type) : null;
 }
 
