@@ -7,16 +7,21 @@ scheduler compares and never reads. Imports nothing heavier than msgspec.
 from __future__ import annotations
 
 import struct
-from typing import Annotated, BinaryIO, Literal, NewType, TypeVar
+from typing import Annotated, BinaryIO, Literal, NewType, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
 
 JobId = NewType("JobId", str)
-Sampler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"]
-SAMPLERS: tuple[Sampler, ...] = ("euler", "euler_a", "ddim", "dpmpp_2m", "lcm")
+Sampler = Literal[
+    "euler", "euler_a", "heun", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "dpmpp_sde",
+    "unipc", "lcm", "tcd",
+]  # fmt: skip
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 Side = Annotated[int, Meta(ge=64, le=2048)]
+Name = Annotated[str, Meta(max_length=80)]
+LoraWeight = Annotated[float, Meta(ge=-4.0, le=4.0)]
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T")
@@ -30,6 +35,28 @@ class Picture(msgspec.Struct, frozen=True):
     height: Side
     mode: Literal["L", "RGB", "RGBA"]
     data: bytes
+
+
+ControlKind = Literal["scribble", "canny", "depth"]
+"""What a control's picture is: white lines on black, edges alike, or nearness as brightness."""
+
+
+class ControlInfo(msgspec.Struct, frozen=True):
+    """A control that the model has."""
+
+    name: str
+    kind: ControlKind
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """Steers a job by a picture, from the part `start` of its steps to the part `end`."""
+
+    name: Name
+    image: Picture
+    """L or RGB, `width` x `height` of the job, as the control wants to see it."""
+    strength: Annotated[float, Meta(ge=0.0, le=2.0)] = 1.0
+    start: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    end: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,18 +76,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     """A newer job with the same slot replaces this one while it is less than half done."""
     prompt: str
+    """Weights in brackets, BREAK and more than one window of text: see `gpu.prompts`."""
     negative: str = ""
+    clip_skip: Annotated[int, Meta(ge=0, le=12)] = 0
+    """So many of the text encoder's last layers are left out."""
+    loras: Annotated[dict[Name, LoraWeight], Meta(max_length=8)] = {}
+    """Adapters by their names in `ModelInfo.loras`, with weights."""
     width: Side = 256
     height: Side = 256
     steps: Annotated[int, Meta(ge=1, le=150)] = 20
     guidance: Annotated[float, Meta(ge=0.0, le=30.0)] = 4.0
     seed: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    variation_seed: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    variation: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    """How far the first noise is turned from the seed's towards the variation seed's."""
     sampler: Sampler = "dpmpp_2m"
     strength: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     image: Picture | None = None
     """RGBA, `width` x `height`."""
     mask: Picture | None = None
     """L, `width` x `height`; 255 where the picture is to be painted anew."""
+    control: Control | None = None
     live: bool = False
 
 
@@ -80,6 +116,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     guidance: float = 4.0
     sampler: Sampler = "dpmpp_2m"
     live_steps: int = 4
+    loras: tuple[str, ...] = ()
+    """Names of the adapters that jobs may use."""
+    controls: tuple[ControlInfo, ...] = ()
 
 
 # --- commands: server -> worker ------------------------------------------------------------

@@ -21,12 +21,14 @@ import msgspec
 import torch
 
 from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, Preview, Started
+from gpu.finished import FinishedPictures, fingerprint
 from gpu.previews import encode_jpeg
 from gpu.sched.scheduler import Scheduler
 from gpu.sched.work import Outcome, StepPlan, Ticket
 
 if TYPE_CHECKING:
-    from gpu.runner import Painting, PreviewBatch, Runner
+    from gpu.painting import Painting
+    from gpu.runner import PreviewBatch, Runner
     from gpu.sched.cost import CostModel
 
 MAX_JOBS = 256
@@ -49,6 +51,7 @@ class _Open:
     previewed_s: float = float("-inf")
     previews_under_way: int = 0
     started: bool = False
+    fingerprint: bytes = b""
 
 
 class Engine:
@@ -68,6 +71,7 @@ class Engine:
         self._clock = clock
         self._scheduler = Scheduler(costs, MAX_JOBS)
         self._open: dict[JobId, _Open] = {}
+        self._pictures = FinishedPictures()
         self._ending = threading.Lock()
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
@@ -219,15 +223,25 @@ class Engine:
         if job in self._scheduler:
             self._act(self._scheduler.remove(job))
 
-    def _prepared(self, painting: Painting) -> None:
+    def _prepared(self, painting: Painting, key: bytes) -> None:
         if painting.job not in self._scheduler:
             return
         state = self._open[painting.job]
+        state.fingerprint = key
         state.box, state.steps = painting.region.box, painting.demand.steps
         # The pixels are latents now; hundreds of waiting jobs need not hold them twice.
-        state.job = msgspec.structs.replace(state.job, image=None, mask=None)
+        state.job = msgspec.structs.replace(state.job, image=None, mask=None, control=None)
         self._runner.admit(painting)
         self._scheduler.ready(painting.job, painting.demand)
+
+    def _recall(self, job: JobId, png: bytes) -> None:
+        """A job's picture is there already: it takes no step (G46)."""
+        if job not in self._scheduler:
+            return
+        seconds = self._clock() - self._open[job].submitted_s
+        self._say(job, Started(job))
+        self._leave(job)
+        self._end(job, Done(job=job, png=png, seconds=seconds))
 
     # --- beside the loop -----------------------------------------------------------------------
 
@@ -235,12 +249,17 @@ class Engine:
         if job.id not in self._open:
             return
         try:
+            key = fingerprint(job)
+            known = self._pictures.get(key)
+            if known is not None:
+                self._post(partial(self._recall, job.id, known))
+                return
             painting = self._runner.prepare(job)
         except Exception as error:
             self._end_if_fatal(error)
             self._post(partial(self._fail, job.id, _reason(error)))
         else:
-            self._post(partial(self._prepared, painting))
+            self._post(partial(self._prepared, painting, key))
 
     def _finish(self, painting: Painting, job: Job) -> None:
         state = self._open.get(job.id)
@@ -253,6 +272,7 @@ class Engine:
             self._end(job.id, Failed(job.id, _reason(error)))
         else:
             seconds = self._clock() - state.submitted_s
+            self._pictures.put(state.fingerprint, png)
             self._end(job.id, Done(job=job.id, png=png, seconds=seconds))
 
     def _due_previews(self, plan: StepPlan, now: float) -> set[JobId]:

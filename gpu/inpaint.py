@@ -73,6 +73,14 @@ def region(job: Job, native_px: int, multiple_px: int) -> Region:
     )
 
 
+def control_image(job: Job, where: Region) -> Image.Image | None:
+    """What of the job's control picture lies in `where`, RGB at its size."""
+    if job.control is None:
+        return None
+    picture = _open(job.control.image, job, ("L", "RGB"))
+    return _cut(picture.convert("RGB"), where.box, where.size)
+
+
 def compose(painted: Image.Image, where: Region, job: Job) -> Image.Image:
     """The finished picture at the job's size: RGB, or RGBA where `where.alpha` says so."""
     x, y, width, height = where.box

@@ -29,7 +29,7 @@ class Timing:
 class Pacer:
     def __init__(self, device: torch.device) -> None:
         self._on_cuda = device.type == "cuda"
-        self._running: deque[tuple[StepPlan, Any, Any]] = deque()
+        self._running: deque[tuple[StepPlan | None, Any, Any]] = deque()
         self._done: list[Timing] = []
 
     def begin(self) -> Any:
@@ -39,14 +39,19 @@ class Pacer:
         while len(self._running) >= _MAX_AHEAD:
             plan, begun, ended = self._running.popleft()
             ended.synchronize()
+            if plan is None:
+                continue
             self._done.append(Timing(plan.shape, plan.rows, begun.elapsed_time(ended) / 1000))
         return _mark()
 
-    def end(self, plan: StepPlan, begun: Any) -> None:
-        """Call after a step was queued, with what `begin` returned."""
+    def end(self, plan: StepPlan, begun: Any, *, is_typical: bool = True) -> None:
+        """Call after a step was queued, with what `begin` returned.
+
+        A step that did more than one forward of its rows says nothing of what such a one costs.
+        """
         if self._on_cuda:
-            self._running.append((plan, begun, _mark()))
-        else:
+            self._running.append((plan if is_typical else None, begun, _mark()))
+        elif is_typical:
             self._done.append(Timing(plan.shape, plan.rows, time.perf_counter() - begun))
 
     def timings(self) -> list[Timing]:

@@ -17,72 +17,28 @@ from PIL import Image
 from torch import Tensor
 
 from gpu import inpaint
+from gpu.models.family import Reading, Steering
 from gpu.pacing import Pacer, Timing
+from gpu.painting import (
+    Blend,
+    Control,
+    Painting,
+    Stepped,
+    draw_noise,
+    free_from,
+    keep_known,
+    turned,
+)
 from gpu.samplers.table import Table, Tables, start_step
-from gpu.samplers.update import advance, guide
-from gpu.sched.work import Demand, StepPlan
+from gpu.samplers.update import advance, guide, recall
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from gpu.api import Job, JobId
-    from gpu.models.family import Family
+    from gpu.models.family import Adapters, Family
     from gpu.previews import PreviewFit
-
-_NEVER = 1 << 20
-_TOUCHED = 16
-"""Mask values up to this are an edge's softness, not a wish."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blend:
-    """Keeps parts of a picture as they are: latent blending (Avrahami et al. 2023).
-
-    `known` (C, h, w) is the encoded picture; a cell of `free_from` (1, h, w) int32 says from
-    which step on it is painted: 0 where there was nothing, `_NEVER` outside of the mask.
-    """
-
-    known: Tensor
-    noise: Tensor
-    free_from: Tensor
-
-
-@dataclass(slots=True)
-class Painting:
-    """One job's tensors. `latents` (C, h, w) fp32 are scaled as `Table` says."""
-
-    job: JobId
-    region: inpaint.Region
-    table: Table
-    latents: Tensor
-    prompt: Tensor
-    negative: Tensor | None
-    guidance: float
-    generator: torch.Generator
-    blend: Blend | None = None
-    x0: Tensor | None = None
-    step: int = 0
-    drawn: tuple[int, Tensor] | None = None
-    """The noise of one step: a step that is tried again must not draw anew."""
-    prepared: Any = None
-    """CUDA event after which the tensors hold what they should."""
-
-    def take_over(self) -> None:
-        """Make the tensors safe to use in the current CUDA stream, whichever they came from."""
-        if self.prepared is None:
-            return
-        stream = torch.cuda.current_stream()
-        stream.wait_event(self.prepared)
-        kept = (self.blend.known, self.blend.noise, self.blend.free_from) if self.blend else ()
-        for tensor in (self.latents, self.prompt, self.negative, *kept):
-            if tensor is not None:
-                # Its memory may not be given away in the stream it came from before ours is done.
-                tensor.record_stream(stream)
-
-    @property
-    def demand(self) -> Demand:
-        shape = (int(self.latents.shape[1]), int(self.latents.shape[2]))
-        return Demand(shape, 1 if self.negative is None else 2, self.table.num_steps)
+    from gpu.sched.work import StepPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +85,20 @@ class Runner:
                 first = start_step(job.steps, job.strength)
             table = self._tables.table(job.sampler, job.steps, first, known is None)
             latents, blend = self._start(job, region, table, known, generator)
-            guided = job.guidance > 1
+            adapters = self._family.take_adapters(job.loras)
+            prompt, negative = self._read(job, Reading(job.clip_skip, adapters))
             painting = Painting(
                 job=job.id,
                 region=region,
                 table=table,
                 latents=latents,
-                prompt=self._family.encode_prompt(job.prompt),
-                negative=self._family.encode_prompt(job.negative) if guided else None,
+                prompt=prompt,
+                negative=negative,
                 guidance=job.guidance,
+                adapters=adapters,
                 generator=generator,
                 blend=blend,
+                control=self._control(job, region),
             )
             if self._on_cuda:
                 painting.prepared = torch.cuda.current_stream().record_event()
@@ -152,6 +111,28 @@ class Runner:
                 f"expected width and height in multiples of {multiple} pixels, got "
                 f"{job.width}x{job.height}: change the frame's size"
             )
+
+    def _control(self, job: Job, region: inpaint.Region) -> Control | None:
+        picture = inpaint.control_image(job, region)
+        if picture is None or job.control is None:
+            return None
+        network = self._family.take_control(job.control.name)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+        steering = Steering(network, pixels.to(self._family.device), job.control.strength)
+        return Control(steering, job.control.start, job.control.end)
+
+    def _read(self, job: Job, reading: Reading) -> tuple[Tensor, Tensor | None]:
+        """Prompt and negative prompt, of equally many windows: the shorter one is filled up
+        with the empty prompt's."""
+        prompt = self._family.encode_prompt(job.prompt, reading)
+        if job.guidance <= 1:
+            return prompt, None
+        negative = self._family.encode_prompt(job.negative, reading)
+        if len(prompt) == len(negative):
+            return prompt, negative
+        empty = self._family.encode_prompt("", reading)
+        longest = max(len(prompt), len(negative))
+        return _filled_up(prompt, empty, longest), _filled_up(negative, empty, longest)
 
     def _encode(
         self, region: inpaint.Region, job: Job, generator: torch.Generator
@@ -172,15 +153,19 @@ class Runner:
         factor = self._family.latent_factor
         width, height = region.size
         shape = (1, self._family.latent_channels, height // factor, width // factor)
-        noise = torch.randn(shape, generator=generator)[0].to(self._family.device)
+        noise = torch.randn(shape, generator=generator)[0]
+        if job.variation > 0:
+            other = torch.Generator().manual_seed(job.variation_seed)
+            noise = turned(noise, torch.randn(shape, generator=other)[0], job.variation)
+        noise = noise.to(self._family.device)
         signal, sigma = table.start.tolist()
         if known is None:
             return noise * sigma, None
         latents = known * signal + noise * sigma
         if region.redo is None and region.empty is None:
             return latents, None
-        free_from = _free_from(region, job, factor).to(self._family.device)
-        return latents, Blend(known, noise, free_from)
+        free = free_from(region, job, factor, table.rows_per_step).to(self._family.device)
+        return latents, Blend(known, noise, free)
 
     def admit(self, painting: Painting) -> None:
         """Take a prepared job in; from now on plans may name it."""
@@ -198,18 +183,19 @@ class Runner:
         Returns the rendered predicted x0 of the jobs in `previews`.
         """
         paintings = [self._paintings[job] for job in plan.ids]
+        is_typical = _is_typical(paintings)
         begun = self._pacer.begin()
         with torch.inference_mode():
             latents = torch.stack([painting.latents for painting in paintings])
             output = self._forward(paintings, latents)
-            following, x0 = self._update(paintings, latents, output)
-            following, x0 = _keep_known(paintings, following, x0)
-            batch = self._render(paintings, x0, previews)
+            made = keep_known(paintings, latents, self._update(paintings, latents, output))
+            batch = self._render(paintings, made.x0, previews)
         for row, painting in enumerate(paintings):
-            painting.latents, painting.x0 = following[row], x0[row]
+            painting.latents, painting.x0 = made.latents[row], made.x0[row]
+            painting.kept = None if made.kept is None else made.kept[row]
             painting.step += 1
             painting.drawn = None
-        self._pacer.end(plan, begun)
+        self._pacer.end(plan, begun, is_typical=is_typical)
         return batch
 
     def _forward(self, paintings: Sequence[Painting], latents: Tensor) -> Tensor:
@@ -223,20 +209,55 @@ class Runner:
         guided_d = self._upload(torch.tensor(guided, dtype=torch.int64))
         twins = latents if len(guided) == len(paintings) else latents[guided_d]
         inputs = torch.cat([latents, twins]) if guided else latents
-        output = self._family.denoise(inputs, times_d, torch.stack(prompts))
+        extras = [(painting.adapters, painting.steering) for painting in paintings]
+        extras += [extras[row] for row in guided]
+        output = self._denoise(inputs, times_d, prompts, extras)
         return guide(output, scales_d, guided_d, len(paintings))
 
-    def _update(
-        self, paintings: Sequence[Painting], latents: Tensor, output: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _denoise(
+        self,
+        inputs: Tensor,
+        times: Tensor,
+        prompts: Sequence[Tensor],
+        extras: Sequence[tuple[Adapters, Steering | None]],
+    ) -> Tensor:
+        """One forward of all rows; of several lengths of text, one for each of them.
+
+        A row's numbers then don't depend on how long the others' prompts are.
+        """
+        lengths = [len(prompt) for prompt in prompts]
+        if len(set(lengths)) == 1:
+            adapters, controls = zip(*extras, strict=True)
+            return self._family.denoise(
+                inputs, times, torch.stack(list(prompts)), adapters, controls
+            )
+        parts, order = [], []
+        for length in sorted(set(lengths)):
+            rows = [row for row, other in enumerate(lengths) if other == length]
+            rows_d = self._upload(torch.tensor(rows, dtype=torch.int64))
+            some = [prompts[row] for row in rows], [extras[row] for row in rows]
+            parts.append(self._denoise(inputs[rows_d], times[rows_d], *some))
+            order += rows
+        back = torch.tensor(order, dtype=torch.int64).argsort()
+        return torch.cat(parts)[self._upload(back)]
+
+    def _update(self, paintings: Sequence[Painting], latents: Tensor, output: Tensor) -> Stepped:
         coefficients = torch.stack([p.table.coefficients[p.step] for p in paintings])
+        remembers = any(p.table.memory is not None for p in paintings)
         x0_before = noise = None
-        if bool((coefficients[:, 2] != 0).any()):
+        if remembers or bool((coefficients[:, 2] != 0).any()):
             blank = torch.zeros_like(latents[0])
             x0_before = torch.stack([blank if p.x0 is None else p.x0 for p in paintings])
         if bool((coefficients[:, 3] != 0).any()):
-            noise = self._upload(torch.stack([_noise(painting) for painting in paintings]))
-        return advance(latents, output, x0_before, noise, self._upload(coefficients))
+            noise = self._upload(torch.stack([draw_noise(painting) for painting in paintings]))
+        following, x0 = advance(latents, output, x0_before, noise, self._upload(coefficients))
+        if not remembers or x0_before is None:
+            return Stepped(following, x0, None)
+        nothing = torch.zeros_like(latents[:1]).expand(2, *latents.shape[1:])
+        kept = torch.stack([nothing if p.kept is None else p.kept for p in paintings])
+        memory = self._upload(torch.stack([p.table.recalls(p.step) for p in paintings]))
+        following, kept = recall(following, latents, output, x0_before, kept, memory)
+        return Stepped(following, x0, kept)
 
     def _render(
         self, paintings: Sequence[Painting], x0: Tensor, previews: Collection[JobId]
@@ -294,49 +315,11 @@ class Runner:
         return torch.cuda.stream(self._side_stream) if self._on_cuda else nullcontext()
 
 
-def _noise(painting: Painting) -> Tensor:
-    """This step's noise (C, h, w) on the CPU, drawn once even if the step is tried again."""
-    if painting.drawn is not None and painting.drawn[0] == painting.step:
-        return painting.drawn[1]
-    if not painting.table.draws_noise(painting.step):
-        return torch.zeros(painting.latents.shape)
-    # The leading 1 makes the draw the same as that of a pipeline with a batch of one.
-    noise = torch.randn((1, *painting.latents.shape), generator=painting.generator)[0]
-    painting.drawn = (painting.step, noise)
-    return noise
+def _filled_up(prompt: Tensor, empty: Tensor, length: int) -> Tensor:
+    return torch.cat([prompt, *[empty] * ((length - len(prompt)) // len(empty))])
 
 
-def _keep_known(
-    paintings: Sequence[Painting], following: Tensor, x0: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Put what is not to be painted back, at the noise level that each row has reached."""
-    blends = [painting.blend for painting in paintings]
-    model = next((blend for blend in blends if blend is not None), None)
-    if model is None:
-        return following, x0
-    blank = Blend(torch.zeros_like(model.known), model.noise, torch.zeros_like(model.free_from))
-    blends_or_blank = [blend or blank for blend in blends]
-    known = torch.stack([blend.known for blend in blends_or_blank])
-    noise = torch.stack([blend.noise for blend in blends_or_blank])
-    free_from = torch.stack([blend.free_from for blend in blends_or_blank])
-    steps = torch.tensor([painting.step for painting in paintings], dtype=torch.int32)
-    levels = torch.stack([p.table.levels[p.step + 1] for p in paintings])
-    if following.is_cuda:
-        steps, levels = steps.pin_memory(), levels.pin_memory()
-    steps = steps.to(following.device, non_blocking=True).reshape(-1, 1, 1, 1)
-    signal, sigma = levels.to(following.device, non_blocking=True).t().reshape(2, -1, 1, 1, 1)
-    keep = free_from > steps
-    renoised = known * signal + noise * sigma
-    return torch.where(keep, renoised, following), torch.where(keep, known, x0)
-
-
-def _free_from(region: inpaint.Region, job: Job, factor: int) -> Tensor:
-    """(1, h, w) int32 for `Blend`: a cell is painted if any of its pixels is."""
-    width, height = region.size
-    cells = np.full((height // factor, width // factor), _NEVER, np.int32)
-    begins = start_step(job.steps, job.strength) if region.empty is not None else 0
-    for mask, step in ((region.redo, begins), (region.empty, 0)):
-        if mask is not None:
-            blocks = np.asarray(mask).reshape(height // factor, factor, width // factor, factor)
-            cells[blocks.max((1, 3)) > _TOUCHED] = step
-    return torch.from_numpy(cells)[None]
+def _is_typical(paintings: Sequence[Painting]) -> bool:
+    """Whether the step was one forward and nothing beside it."""
+    is_one_forward = len({len(painting.prompt) for painting in paintings}) == 1
+    return is_one_forward and not any(p.adapters or p.steering for p in paintings)

@@ -6,11 +6,11 @@ Bounded in time: a slow machine measures less, not longer.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import torch
 
-from gpu.api import ModelInfo, Sampler
+from gpu.api import ModelInfo
 from gpu.device import dtype_name
 from gpu.previews import fit
 from gpu.runner import Runner
@@ -18,6 +18,7 @@ from gpu.samplers.table import SamplerError, Tables
 from gpu.sched.cost import CostModel
 
 if TYPE_CHECKING:
+    from gpu.api import Sampler
     from gpu.models.advice import Advice
     from gpu.models.family import Family, Report
 
@@ -26,6 +27,8 @@ _CURVE = (1, 2, 4, 8)
 _SLOW_FORWARD_S = 0.5
 """A model this slow is measured once and given all threads."""
 _CLEARLY_FASTER = 0.95
+_USUAL: tuple[Sampler, ...] = ("dpmpp_2m", "euler", "euler_a", "ddim", "lcm")
+"""Other samplers' tables are probed when a job first asks for them."""
 
 
 def choose_threads(family: Family, report: Report) -> None:
@@ -52,7 +55,7 @@ def build_runner(family: Family, report: Report) -> Runner:
     report("fitting the preview map")
     previews, psnr_db = fit(family)
     tables = Tables(family.scheduler_config)
-    for sampler in get_args(Sampler):
+    for sampler in _USUAL:
         try:
             tables.table(sampler, 20, 0, True)
         except SamplerError as error:
@@ -111,4 +114,6 @@ def model_info(family: Family, advice: Advice) -> ModelInfo:
         guidance=advice.guidance,
         sampler=advice.sampler,
         live_steps=advice.live_steps,
+        loras=family.adapter_names,
+        controls=family.controls,
     )

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from server.app import JOURNAL, create_app
+from server.app import JOURNAL, KEY, create_app
 from server.core.errors import StoreError
 from server.net.protocol import DirectProtocol
 from server.settings import Settings, SettingsError, from_command_line
 from server.storage.journal import SqliteJournal
+from server.storage.key import load_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_web_dir(settings.web_dir)
         with lock(settings.data_dir):
             asyncio.run(check_journal(settings.data_dir))
+            load_key(settings.data_dir / KEY)
             return serve(settings, listen(settings.host, settings.port))
     except (CannotStart, SettingsError, StoreError) as error:
         print(f"Atelier can't start: {error}", file=sys.stderr)
@@ -74,6 +76,8 @@ def serve(settings: Settings, listening: socket.socket) -> int:
         lifespan="on",
         log_level="warning",
         access_log=False,
+        # Whom to believe about addresses is a setting of ours, for this and for logins.
+        proxy_headers=False,
         server_header=False,
     )
     server = Server(config)

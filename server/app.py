@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from server.core.tickets import Tickets
 from server.hub import Hub
 from server.net import http
+from server.net.logins import Logins
 from server.net.ws import room_socket
 from server.ports import BlobStore, GenerationPort
 from server.settings import Settings
 from server.storage.blobs import FolderBlobs
 from server.storage.journal import SqliteJournal
+from server.storage.key import load_key
 
 if TYPE_CHECKING:
-    from server.core.limits import RoomLimits, SessionLimits
+    from server.core.limits import FlowLimits, RoomLimits
     from server.core.messages import Engine
 
 
 JOURNAL = "journal.sqlite"
+KEY = "rooms.key"
 
 
 class RunningGeneration(GenerationPort, Protocol):
@@ -41,7 +45,7 @@ def create_app(
     *,
     make_generation: MakeGeneration | None = None,
     room_limits: RoomLimits | None = None,
-    session_limits: SessionLimits | None = None,
+    flow_limits: FlowLimits | None = None,
 ) -> Starlette:
     """The whole server as an ASGI application. Its lifespan opens and closes everything."""
 
@@ -55,8 +59,9 @@ def create_app(
                 settings,
                 journal,
                 generation,
+                load_key(settings.data_dir / KEY),
                 room_limits=room_limits,
-                session_limits=session_limits,
+                flow_limits=flow_limits,
             )
             app.state.hub, app.state.blobs = hub, blobs
             await hub.start()
@@ -72,10 +77,17 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.logins = Logins(settings)
+    app.state.tickets = Tickets(settings.ticket_s)
     return app
 
 
 def _generation(settings: Settings, blobs: BlobStore) -> RunningGeneration:
-    from server.generation import Generation
+    from server.generation import Generation, Limits
 
-    return Generation(settings, blobs)
+    limits = Limits(
+        per_person=settings.max_pictures_person,
+        per_room=settings.max_pictures_room,
+        in_all=settings.max_pictures,
+    )
+    return Generation(settings, blobs, limits=limits)

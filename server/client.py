@@ -1,15 +1,20 @@
 """The Python client of a room: for bots, tests and load. The browser's has more.
 
-`async with RoomClient(url, room) as client` joins; `submit` sends an op and waits until it is
-on the server's disk. A lost connection is taken up again with `connect`: it resumes, and what
-was not acknowledged is sent again under the same ids, so that nothing happens twice.
+`new_room(url)` gives the id of a room, which whoever joins it first makes. `async with
+RoomClient(url, room) as client` joins; `submit` sends an op and waits until it is on the server's
+disk. A lost connection is taken up again with `connect`: it resumes, and what was not acknowledged
+is sent again under the same ids, so that nothing happens twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
+import urllib.error
+import urllib.request
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Self
 
 import websockets
@@ -31,9 +36,11 @@ from server.core.messages import (
     Hello,
     History,
     Ink,
+    Invited,
     Joined,
     JoinReady,
     Left,
+    Moderate,
     Op,
     Person,
     Presence,
@@ -47,13 +54,15 @@ from server.core.messages import (
     Undo,
     Welcome,
 )
-from server.core.records import Change, Edit, Record
+from server.core.records import PEOPLE, Change, Edit, Record
 from server.core.replica import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-Request = Op | Undo | Redo | Accept | Discard
+    from server.core.deeds import Deed, MakeInvite
+
+Request = Op | Undo | Redo | Accept | Discard | Moderate
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -69,7 +78,8 @@ class Disconnected(Exception):
 class RoomClient:
     """One person's copy of a room, and what they ask of it.
 
-    `url` is the server's, `http://…` or `ws://…`. `key` says who it is.
+    `url` is the server's, `http://…`. `key` says who it is; `link` (what an invite's address has
+    behind `#link=`) or `token` (signed by another login) lets them in.
     """
 
     def __init__(
@@ -79,9 +89,14 @@ class RoomClient:
         *,
         key: bytes | None = None,
         name: str = "",
+        link: str = "",
+        token: str = "",
         on_message: Callable[[ServerMessage], None] | None = None,
     ) -> None:
-        self.url = f"{url.rstrip('/').replace('http', 'ws', 1)}/ws/{room}"
+        self.server = url.rstrip("/")
+        self.room = room
+        self.link = link
+        self.token = token
         self.key = key or secrets.token_bytes(16)
         self.name = name
         self.people: dict[str, Person] = {}
@@ -90,10 +105,11 @@ class RoomClient:
         self.welcome: Welcome | None = None
         self.engine: Engine | None = None
         self.closed: Disconnected | None = None
-        self._on_message = on_message
+        self.on_message = on_message
         self._replica = Replica()
         self._pending: dict[str, Request] = {}
         self._answers: dict[str, asyncio.Future[int]] = {}
+        self._links: dict[str, str] = {}
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
@@ -104,6 +120,11 @@ class RoomClient:
         return self._replica.records
 
     @property
+    def canvas(self) -> dict[str, Record]:
+        """The records that are about the canvas, not about people."""
+        return {id: record for id, record in self.records.items() if not isinstance(record, PEOPLE)}
+
+    @property
     def seq(self) -> int:
         return self._replica.seq
 
@@ -111,6 +132,12 @@ class RoomClient:
     def person(self) -> str:
         assert self.welcome is not None, "connect() first"
         return self.welcome.person
+
+    @property
+    def badge(self) -> str:
+        """For `Authorization: Bearer` of requests over HTTP."""
+        assert self.welcome is not None, "connect() first"
+        return self.welcome.badge
 
     # --- connecting ---------------------------------------------------------------------------
 
@@ -125,7 +152,10 @@ class RoomClient:
         """Join, or resume; returns when the room is here. Raises Disconnected, OSError."""
         await self.close()
         self.closed = None
-        socket = await connect(self.url, max_size=MAX_MESSAGE_BYTES, compression=None, proxy=None)
+        uri = f"{self.server.replace('http', 'ws', 1)}/ws/{self.room}"
+        if self.link or self.token:
+            uri += f"?ticket={await asyncio.to_thread(self._ticket)}"
+        socket = await connect(uri, max_size=MAX_MESSAGE_BYTES, compression=None, proxy=None)
         hello = Hello(protocol=PROTOCOL_VERSION, key=self.key, name=self.name, resume=self._resume)
         # New ops wait until those of before are sent again: they may build on them.
         async with self._sending:
@@ -144,6 +174,21 @@ class RoomClient:
         if self._reader is not None:
             await self._reader
         self._socket = self._reader = None
+
+    def _ticket(self) -> str:
+        """What the link or the token is exchanged for; raises Disconnected."""
+        body = {"token": self.token} if self.token else {"link": self.link}
+        asking = urllib.request.Request(
+            f"{self.server}/rooms/{self.room}/tickets", json.dumps(body).encode(), method="POST"
+        )
+        try:
+            with _opener.open(asking) as answer:
+                ticket: str = json.load(answer)["ticket"]
+                return ticket
+        except urllib.error.HTTPError as error:
+            with error:
+                reason = json.load(error)["reason"]
+            raise Disconnected(4000 + error.code, reason) from None
 
     @property
     def _resume(self) -> Resume | None:
@@ -173,6 +218,17 @@ class RoomClient:
 
     async def discard(self, candidate: str) -> int:
         return await self._ask(Discard(id=new_id(), candidate=candidate))
+
+    async def decide(self, deed: Deed) -> int:
+        """Do what only a host may; raises Refusal, Disconnected."""
+        return await self._ask(Moderate(id=new_id(), deed=deed))
+
+    async def invite(self, deed: MakeInvite) -> str:
+        """Make a link; what stands behind `#link=` in its address."""
+        id = new_id()
+        await self._ask(Moderate(id=id, deed=deed))
+        await self.until(lambda _: id in self._links)
+        return self._links.pop(id)
 
     async def generate(self, frame: str) -> str:
         """Ask for pictures of a frame; the id of the job, which appears among the records."""
@@ -227,8 +283,8 @@ class RoomClient:
     async def _receive(self, socket: ClientConnection) -> ServerMessage:
         message = codec.decode_server(await socket.recv(decode=False))
         self._hear(message)
-        if self._on_message is not None:
-            self._on_message(message)
+        if self.on_message is not None:
+            self.on_message(message)
         async with self._changed:
             self._changed.notify_all()
         return message
@@ -248,6 +304,8 @@ class RoomClient:
                 self._refused(message)
             case History():
                 self.history = message
+            case Invited():
+                self._links[message.id] = message.link
             case _:
                 self._look(message)
 
@@ -287,6 +345,24 @@ class RoomClient:
         answer = self._answers.pop(refused.id, None)
         if answer is not None and not answer.done():
             answer.set_exception(Refusal(refused.code, refused.reason))
+
+
+async def new_room(url: str) -> str:
+    """The id of a room that nobody has made yet; whoever joins it first is its host."""
+
+    def first_page() -> str:
+        connection = HTTPConnection(url.partition("://")[2].rstrip("/"))
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().headers["location"].removeprefix("/r/")
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(first_page)
+
+
+# The server is asked directly, whatever proxy the environment names.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextlib.contextmanager

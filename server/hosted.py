@@ -11,7 +11,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from server.core import codec
+from server.core import access, codec, ids
+from server.core.deeds import Kick, MakeInvite
 from server.core.errors import Refusal
 from server.core.ids import PersonId, RoomId
 from server.core.messages import (
@@ -22,10 +23,10 @@ from server.core.messages import (
     Generate,
     Hello,
     History,
-    Joined,
+    Invited,
     JoinReady,
-    Left,
     Limits,
+    Moderate,
     PeerInk,
     PeerPresence,
     Person,
@@ -36,16 +37,18 @@ from server.core.messages import (
     Welcome,
 )
 from server.core.messages import Cancel as CancelRequest
+from server.core.moderation import Decider, founded
 from server.core.room import Entry, Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
 from server.core.tail import Tail, entry_bytes
 from server.net.outbox import Key, Packet
+from server.seats import Seat, Seats, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from server.core.access import Grant, Standing
     from server.core.records import Change, Record
-    from server.net.senders import Sender
     from server.ports import GenerationPort
     from server.storage.base import Opened
 
@@ -56,26 +59,9 @@ SNAPSHOT_BYTES = 64 * 1024 * 1024
 is loaded stays bounded, however large the ops are."""
 NOT_SAVED = 4503
 NOT_SAVED_REASON = "the room can't be saved at the moment: keep your edits and connect again"
-
-
-class Member:
-    """One connection that is in a room."""
-
-    def __init__(self, person: Person, sender: Sender) -> None:
-        self.person = person
-        self.sender = sender
-        self.presence: PeerPresence | None = None
-
-    @property
-    def person_id(self) -> PersonId:
-        return PersonId(self.person.person)
-
-    def send(self, message: ServerMessage) -> None:
-        self.sender.send(packed(message))
-
-
-def packed(message: ServerMessage) -> Packet:
-    return Packet(codec.encode(message))
+NOT_ANY_MORE = 4403, "the link you came by has ended, or the room was closed to strangers"
+KICKED = 4410, "a host has sent you out"
+BANNED = 4411, "a host has banned you"
 
 
 class HostedRoom:
@@ -103,8 +89,7 @@ class HostedRoom:
         self._new_bytes = sum(
             entry_bytes(entry) for entry in opened.entries if entry.seq > self._snapshot_seq
         )
-        self._members: dict[str, Member] = {}
-        self._arriving: dict[str, Member] = {}
+        self.seats = Seats()
         self._durable = int(room.seq)
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self.is_failed = False
@@ -126,28 +111,49 @@ class HostedRoom:
         if isinstance(outcome, Taken):
             self._log.append(outcome.entry)
             self._remember(outcome.entry)
-            self._when_durable(lambda: self._broadcast(applied(outcome.entry)))
+            self._when_durable(lambda: self.seats.broadcast(applied(outcome.entry)))
 
     def relay_preview(self, preview: Preview) -> None:
-        packet = packed(preview)
         key = ("preview", preview.frame, str(preview.index))
-        for member in self._members.values():
-            member.sender.send_ephemeral(packet, key)
+        self.seats.broadcast_ephemeral(preview, key)
 
     # --- people -----------------------------------------------------------------------------
 
     @property
     def is_idle(self) -> bool:
         """Nobody is here or on the way in, and all that happened is on the disk."""
-        return not (self._members or self._arriving or self._held) and self._is_settled
+        return not (len(self.seats) or self._held) and self._is_settled
 
     @property
     def _is_settled(self) -> bool:
         return self._durable >= self._room.seq
 
-    def enter(self, member: Member, hello: Hello) -> None:
+    def standing(self, person: PersonId, grant: Grant) -> Standing | None:
+        """What somebody may do here now; None: they may not be here."""
+        if self.is_new:
+            return access.Standing(grant.role or "host")
+        return access.standing(self._room.records, person, grant, self._now_ms())
+
+    @property
+    def is_new(self) -> bool:
+        """Nobody has made it theirs."""
+        return access.ACCESS_ID not in self._room.records
+
+    def invited_by(self, link: str) -> Grant | None:
+        """What a link is good for; None if it isn't, or not any more."""
+        invite = access.invited_by(self._room.records, link, self._now_ms())
+        return None if invite is None else access.Grant(invite=invite.id)
+
+    def check_may_change(self, seat: Seat) -> None:
+        """Raise Refusal where somebody may only watch."""
+        self._standing_now(seat).check_may_change()
+
+    def enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody in as of now; they hear of it once all that they'll see is durable."""
-        self._arriving[member.person.session] = member
+        if self.is_new:
+            changes = founded(seat.person_id, seat.person.name, seat.standing.role)
+            self.append(changes, seat.person_id)
+        self.seats.expect(seat)
         seq = int(self._room.seq)
         content = self._tail_since(hello)
         mode = "snapshot" if content is None else "tail"
@@ -158,70 +164,113 @@ class HostedRoom:
         messages = content
 
         def welcome() -> None:
-            if self._arriving.pop(member.person.session, None) is None:
-                return
-            self._welcome(member, seq, mode == "snapshot", messages)
+            if self.seats.arrive(seat):
+                self._welcome(seat, seq, mode == "snapshot", messages)
 
         self._when_durable(welcome)
 
-    def leave(self, member: Member) -> None:
-        session = member.person.session
-        self._arriving.pop(session, None)
-        if self._members.pop(session, None) is not None:
-            self._broadcast(Left(session=session))
+    def rename(self, seat: Seat, person: Person) -> None:
+        seat.rename(person.name, person.color)
+        self.seats.update(seat)
 
-    def rename(self, member: Member, person: Person) -> None:
-        member.person = person
-        if person.session in self._members:
-            self._broadcast(Joined(person=person))
-
-    def relay(self, member: Member, message: PeerPresence | PeerInk, key: Key | None) -> None:
-        if member.person.session not in self._members:
+    def relay(self, seat: Seat, message: PeerPresence | PeerInk, key: Key | None) -> None:
+        if not self.seats.is_here(seat):
             return
         if isinstance(message, PeerPresence):
-            member.presence = message
-        packet = packed(message)
-        for other in self._members.values():
-            if other is not member:
-                other.sender.send_ephemeral(packet, key)
+            seat.presence = message
+        elif not (seat.standing.may_change or message.end):
+            return
+        self.seats.broadcast_ephemeral(message, key, but=seat)
 
     def tell_engine(self, engine: Engine) -> None:
-        self._broadcast(engine)
+        self.seats.broadcast(engine)
 
     # --- requests -----------------------------------------------------------------------------
 
-    def ask(self, member: Member, request: Request) -> None:
+    def ask(self, seat: Seat, request: Request) -> None:
         """Do what somebody asks for; the answer comes once it is durable."""
         if self.is_failed:
             return
         try:
-            outcome = self._room.request(request, member.person_id, self._now_ms())
+            standing = self._standing_now(seat)
+            outcome = self._room.request(request, seat.person_id, self._now_ms(), standing)
         except Refusal as refusal:
-            self._refuse(member, request.id, refusal)
+            self._refuse(seat, request.id, refusal)
             return
+        self._answer(seat, request.id, outcome)
+
+    def decide(self, seat: Seat, request: Moderate) -> None:
+        """Do what a host asks for, and see to it that it holds for who is here already."""
+        if self.is_failed:
+            return
+        deed = request.deed
+        secret = ids.new_secret() if isinstance(deed, MakeInvite) else ""
+        host = Decider(
+            person=seat.person_id,
+            now_ms=self._now_ms(),
+            digest=ids.digest(secret),
+            invite=request.id,
+            name=self.seats.name_of(getattr(deed, "person", None)),
+        )
+        try:
+            outcome = self._room.moderate(request, host, self._standing_now(seat))
+        except Refusal as refusal:
+            self._refuse(seat, request.id, refusal)
+            return
+        self._answer(seat, request.id, outcome)
+        if secret and isinstance(outcome, Taken):
+            invited = Invited(id=request.id, link=f"{request.id}.{secret}")
+            self._when_durable(lambda: seat.send(invited))
+        if isinstance(deed, Kick):
+            self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
+        self._when_durable(self.review)
+
+    def review(self) -> None:
+        """Send out whom nothing lets in any more, and tell of those who may do more or less."""
+        for seat in self.seats.all():
+            standing = self.standing(seat.person_id, seat.grant)
+            if standing is None:
+                is_banned = access.member_of(self._room.records, seat.person_id).banned
+                seat.sender.close(*(BANNED if is_banned else NOT_ANY_MORE))
+            elif standing != seat.standing:
+                seat.stand(standing)
+                self.seats.update(seat)
+
+    def _standing_now(self, seat: Seat) -> Standing:
+        """As of this moment: whoever is on the way out may only watch."""
+        return self.standing(seat.person_id, seat.grant) or access.Standing("viewer")
+
+    def _answer(self, seat: Seat, id: str, outcome: Taken | Settled) -> None:
         if isinstance(outcome, Settled):
-            ack = Ack(id=request.id, seq=outcome.seq)
-            self._when_durable(lambda: member.send(ack))
+            ack = Ack(id=id, seq=outcome.seq)
+            self._when_durable(lambda: seat.send(ack))
             return
         self._log.append(outcome.entry)
         self._remember(outcome.entry)
-        history = self._history(member.person_id)
-        self._when_durable(lambda: self._announce(outcome, member, history))
+        history = self._history(seat.person_id)
+        self._when_durable(lambda: self._announce(outcome, seat, history))
 
-    def make(self, member: Member, request: Generate | CancelRequest) -> None:
+    def make(self, seat: Seat, request: Generate | CancelRequest) -> None:
         """Start or stop making pictures."""
         if self.is_failed:
             return
         try:
+            self._check_may_make(seat, request.frame)
             if isinstance(request, CancelRequest):
-                self._generation.cancel(self, member.person_id, request)
+                self._generation.cancel(self, seat.person_id, request)
                 return
             if self._room.is_full:
                 raise Refusal("room_full", "the room is full: delete something first")
-            self._generation.generate(self, member.person_id, request)
+            self._generation.generate(self, seat.person_id, request)
         except Refusal as refusal:
             id = request.id if isinstance(request, Generate) else request.frame
-            self._refuse(member, id, refusal)
+            self._refuse(seat, id, refusal)
+
+    def _check_may_make(self, seat: Seat, frame: str) -> None:
+        standing = self._standing_now(seat)
+        standing.check_may_change()
+        if not standing.is_host and frame in self._room.records:
+            access.check_locks(self._room.records, [self._room.records[frame]])
 
     # --- the journal ---------------------------------------------------------------------------
 
@@ -236,10 +285,8 @@ class HostedRoom:
         self.is_failed = True
         self._held.clear()
         self._log.close()
-        for member in [*self._members.values(), *self._arriving.values()]:
-            member.sender.close(NOT_SAVED, NOT_SAVED_REASON)
-        self._members.clear()
-        self._arriving.clear()
+        self.seats.close(NOT_SAVED, NOT_SAVED_REASON)
+        self.seats = Seats()
 
     def close(self) -> None:
         """The room is being unloaded: leave a snapshot for the next time."""
@@ -277,47 +324,46 @@ class HostedRoom:
         return None if missed is None else map(applied, missed)
 
     def _welcome(
-        self, member: Member, seq: int, is_snapshot: bool, content: Iterable[ServerMessage]
+        self, seat: Seat, seq: int, is_snapshot: bool, content: Iterable[ServerMessage]
     ) -> None:
-        self._broadcast(Joined(person=member.person))
-        self._members[member.person.session] = member
         welcome = Welcome(
             protocol=PROTOCOL_VERSION,
-            session=member.person.session,
-            person=member.person.person,
+            session=seat.session,
+            person=seat.person.person,
             epoch=self._room.epoch,
             seq=seq,
             mode="snapshot" if is_snapshot else "tail",
-            people=[other.person for other in self._members.values()],
+            people=[other.person for other in self.seats],
             limits=self._limits,
             engine=self._generation.engine,
+            badge=seat.badge,
         )
-        member.sender.send_join(packed(welcome))
+        seat.sender.send_join(packed(welcome))
         for message in content:
             # Encoded when it is written: a room of 64 MiB is neither done in one turn, nor
             # there once more for each reader who takes their time.
-            member.sender.send_join(Packet(partial(codec.encode, message)))
-        for news in (*self._news_for(member), JoinReady(seq=seq)):
-            member.sender.send_join(packed(news))
+            seat.sender.send_join(Packet(partial(codec.encode, message)))
+        for news in (*self._news_for(seat), JoinReady(seq=seq)):
+            seat.sender.send_join(packed(news))
 
-    def _news_for(self, member: Member) -> Iterator[ServerMessage]:
-        yield self._history(member.person_id)
-        for other in self._members.values():
-            if other is not member and other.presence is not None:
+    def _news_for(self, seat: Seat) -> Iterator[ServerMessage]:
+        yield self._history(seat.person_id)
+        for other in self.seats:
+            if other is not seat and other.presence is not None:
                 yield other.presence
         yield from self._generation.previews(self.id)
 
-    def _announce(self, taken: Taken, author: Member, history: History) -> None:
+    def _announce(self, taken: Taken, author: Seat, history: History) -> None:
         """An op is durable: tell everybody, and generation."""
         entry = taken.entry
         packet = packed(applied(entry))
-        for member in self._members.values():
-            if member is author and taken.as_asked:
-                member.send(Ack(id=entry.id, seq=entry.seq))
+        for seat in self.seats:
+            if seat is author and taken.as_asked:
+                seat.send(Ack(id=entry.id, seq=entry.seq))
             else:
-                member.sender.send(packet)
-            if member.person_id == entry.by:
-                member.send(history)
+                seat.sender.send(packet)
+            if seat.person_id == entry.by:
+                seat.send(history)
         try:
             self._generation.changed(self, entry.changes, taken.before, PersonId(entry.by))
         except Exception:  # the op is taken and told: the room goes on
@@ -327,14 +373,9 @@ class HostedRoom:
         undo, redo = self._room.history(person)
         return History(undo=undo, redo=redo)
 
-    def _refuse(self, member: Member, id: str, refusal: Refusal) -> None:
+    def _refuse(self, seat: Seat, id: str, refusal: Refusal) -> None:
         refused = Refused(id=id, code=refusal.code, reason=refusal.reason)
-        self._when_durable(lambda: member.send(refused))
-
-    def _broadcast(self, message: ServerMessage) -> None:
-        packet = packed(message)
-        for member in self._members.values():
-            member.sender.send(packet)
+        self._when_durable(lambda: seat.send(refused))
 
 
 def applied(entry: Entry) -> Applied:

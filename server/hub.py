@@ -14,14 +14,16 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from server.core.access import STRANGER, Grant
 from server.core.errors import StoreError
-from server.core.ids import RoomId, SessionId, new_id
-from server.core.limits import RoomLimits, SessionLimits
+from server.core.ids import PersonId, RoomId, SessionId, is_proven, new_id, new_room_id
+from server.core.limits import Buckets, FlowLimits, Meter, RoomLimits
 from server.core.messages import Engine, Limits
 from server.core.room import Entry, Room
 from server.core.session import (
     Ask,
     Close,
+    Decide,
     Effect,
     Enter,
     Make,
@@ -30,10 +32,11 @@ from server.core.session import (
     Reply,
     Session,
 )
-from server.hosted import NOT_SAVED, NOT_SAVED_REASON, HostedRoom, Member, packed
+from server.hosted import NOT_SAVED, NOT_SAVED_REASON, HostedRoom
+from server.seats import Seat, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from server.net.senders import Sender
     from server.ports import GenerationPort
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from server.storage.base import Journal, Opened
 
 SWEEP_S = 5.0
+NO_ROOM = 4404, "no such room, or none that you may enter: start from the first page"
+FULL = 4423, "as many people are here as the room holds: try again later"
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +53,16 @@ logger = logging.getLogger(__name__)
 class Connection:
     """One socket: its session, and its place in a room once it has said hello."""
 
-    def __init__(self, session: Session, room: RoomId, sender: Sender) -> None:
+    def __init__(
+        self, session: Session, room: RoomId, sender: Sender, grant: Grant, meter: Meter
+    ) -> None:
         self.session = session
         self.room = room
         self.sender = sender
+        self.grant = grant
+        self.meter = meter
         self.hosted: HostedRoom | None = None
-        self.member: Member | None = None
+        self.seat: Seat | None = None
 
 
 class Hub:
@@ -64,27 +73,33 @@ class Hub:
         settings: Settings,
         journal: Journal,
         generation: GenerationPort,
+        key: bytes,
         *,
         room_limits: RoomLimits | None = None,
-        session_limits: SessionLimits | None = None,
+        flow_limits: FlowLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`key` proves which room ids are this server's own."""
         self._settings = settings
         self._journal = journal
         self._generation = generation
-        self._room_limits = room_limits or RoomLimits()
-        self._session_limits = session_limits or SessionLimits()
-        self._clock = clock
-        self._now_ms = now_ms
+        self._key = key
+        self._room_limits = room_limits or settings.room_limits
+        self.buckets = Buckets(flow_limits or settings.flow_limits)
+        self.clock = clock
+        self.clock_ms = now_ms
+        self.sleep = sleep
         self._rooms: dict[RoomId, HostedRoom] = {}
         self._loading: dict[RoomId, asyncio.Task[HostedRoom]] = {}
         self._idle_since: dict[RoomId, float] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
-    def num_rooms(self) -> int:
-        return len(self._rooms)
+    def rooms(self) -> list[HostedRoom]:
+        """Those that are loaded."""
+        return list(self._rooms.values())
 
     async def start(self) -> None:
         self._sweeper = asyncio.create_task(self._sweep_forever())
@@ -102,15 +117,48 @@ class Hub:
         for hosted in self._rooms.values():
             hosted.tell_engine(engine)
 
-    async def knows(self, room: RoomId) -> bool:
-        """Whether anybody ever joined this room; raises StoreError."""
-        return room in self._rooms or await self._journal.exists(room)
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return self.clock()
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return self.clock_ms()
+
+    def new_room_id(self) -> RoomId:
+        """An id under which somebody may make a room."""
+        return new_room_id(self._key)
+
+    # --- who comes in --------------------------------------------------------------------------
+
+    async def invited_by(self, room: RoomId, link: str) -> Grant | None:
+        """What a link to this room is good for; None if it isn't, or there is no such room."""
+        hosted = await self._find(room)
+        return None if hosted is None else hosted.invited_by(link)
+
+    async def keep_waiting(self, since: float) -> None:
+        """Wait for as long as every refusal takes, whether or not there was a room to look into.
+
+        A search that takes longer than that ends at the next multiple of it.
+        """
+        if (whole := self._settings.refusal_s) > 0:
+            await self.sleep(whole - (self.clock() - since) % whole)
+
+    def seat_of(self, room: RoomId, badge: str) -> tuple[HostedRoom, Seat] | None:
+        """Whose badge this is, if they are in the room now."""
+        hosted = self._rooms.get(room)
+        seat = hosted.seats.with_badge(badge) if hosted is not None else None
+        return None if hosted is None or seat is None else (hosted, seat)
 
     # --- connections ---------------------------------------------------------------------------
 
-    def connect(self, room: RoomId, sender: Sender) -> Connection:
-        session = Session(SessionId(new_id()), room, self._session_limits, self._clock())
-        connection = Connection(session, room, sender)
+    def connect(
+        self, room: RoomId, sender: Sender, grant: Grant = STRANGER, address: str = ""
+    ) -> Connection:
+        id = SessionId(new_id())
+        meter = Meter(self.buckets, connection=id, room=room, address=address, now=self.clock())
+        session = Session(id, room, meter, grant)
+        connection = Connection(session, room, sender, grant, meter)
         loop = asyncio.get_running_loop()
         # Later, because whoever closes may be on the way through the members of a room.
         sender.on_close = partial(_soon, loop, self.disconnect, connection)
@@ -119,13 +167,13 @@ class Hub:
     async def receive(self, connection: Connection, data: bytes) -> None:
         """Act on one message. Waits only to load a room, or while the journal is overloaded."""
         await self._journal.has_space()
-        for effect in connection.session.receive(data, self._clock()):
+        for effect in connection.session.receive(data, self.clock()):
             await self._carry_out(connection, effect)
 
     def disconnect(self, connection: Connection) -> None:
         connection.session.close()
-        if connection.hosted is not None and connection.member is not None:
-            connection.hosted.leave(connection.member)
+        if connection.hosted is not None and connection.seat is not None:
+            connection.hosted.seats.leave(connection.seat)
 
     async def _carry_out(self, connection: Connection, effect: Effect) -> None:
         if isinstance(effect, Enter):
@@ -134,38 +182,57 @@ class Hub:
         if isinstance(effect, Close):
             connection.sender.close(effect.code, effect.reason)
             return
-        hosted, member = connection.hosted, connection.member
-        if hosted is None or member is None:
+        hosted, seat = connection.hosted, connection.seat
+        if hosted is None or seat is None:
             return
         match effect:
             case Ask(request):
-                hosted.ask(member, request)
+                hosted.ask(seat, request)
+            case Decide(request):
+                hosted.decide(seat, request)
             case Make(request):
-                hosted.make(member, request)
+                hosted.make(seat, request)
             case Relay(message, key):
-                hosted.relay(member, message, key)
+                hosted.relay(seat, message, key)
             case Rename(person):
-                hosted.rename(member, person)
+                hosted.rename(seat, person)
             case Reply(message):
                 connection.sender.send(packed(message))
 
     async def _enter(self, connection: Connection, enter: Enter) -> None:
+        begun = self.clock()
         try:
-            hosted = await self._load(connection.room)
-            while self._rooms.get(connection.room) is not hosted:
-                # It failed or was unloaded before this task had its turn.
-                hosted = await self._load(connection.room)
+            hosted = await self._find(connection.room, may_make=True)
         except StoreError:
             logger.exception("room %s can't be loaded", connection.room)
             connection.sender.close(NOT_SAVED, NOT_SAVED_REASON)
             return
-        if not connection.sender.is_open:
-            return
-        connection.hosted = hosted
-        connection.member = Member(enter.person, connection.sender)
-        hosted.enter(connection.member, enter.hello)
+        person = PersonId(enter.person.person)
+        standing = hosted.standing(person, connection.grant) if hosted is not None else None
+        if hosted is None or standing is None:
+            await self.keep_waiting(begun)
+            connection.sender.close(*NO_ROOM)
+        elif len(hosted.seats) >= self._settings.max_people and not standing.is_host:
+            connection.sender.close(*FULL)
+        elif connection.sender.is_open:
+            seat = Seat(
+                enter.person, connection.sender, connection.grant, standing, connection.meter
+            )
+            connection.hosted, connection.seat = hosted, seat
+            hosted.enter(seat, enter.hello)
 
     # --- loading and unloading ---------------------------------------------------------------
+
+    async def _find(self, room: RoomId, *, may_make: bool = False) -> HostedRoom | None:
+        """The room, loaded; None if there is none and it may not be made; raises StoreError."""
+        may_be = room in self._rooms or (may_make and is_proven(room, self._key))
+        if not may_be and not await self._journal.exists(room):
+            return None
+        hosted = await self._load(room)
+        while self._rooms.get(room) is not hosted:
+            # It failed or was unloaded before this task had its turn.
+            hosted = await self._load(room)
+        return hosted
 
     async def _load(self, room: RoomId) -> HostedRoom:
         """The room, loaded if need be, by one task for all who wait."""
@@ -187,7 +254,7 @@ class Hub:
             opened,
             self._generation,
             self._limits(),
-            self._now_ms,
+            self.now_ms,
             keep_entries=self._settings.keep_entries,
             snapshot_every=self._settings.snapshot_every,
         )
@@ -210,9 +277,10 @@ class Hub:
             self.sweep()
 
     def sweep(self) -> None:
-        """Unload the rooms that have been idle for long enough."""
-        now = self._clock()
+        """Unload the rooms that have been idle for long enough; end what has expired."""
+        now = self.clock()
         for id, hosted in list(self._rooms.items()):
+            hosted.review()
             if not hosted.is_idle or self._generation.busy(id):
                 self._idle_since.pop(id, None)
             elif now - self._idle_since.setdefault(id, now) >= self._settings.idle_s:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
+from server.core.limits import FlowLimits, Rate, Rates, RoomLimits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PREFIX = "ATELIER_"
+FLOW = FlowLimits()
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -58,6 +61,42 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest picture file that may be uploaded."""
     max_blob_px: int = 64 * 1024 * 1024
     """Most pixels (width times height) of an uploaded picture."""
+    max_people: int = 1_000
+    """Most connections in a room; hosts get in all the same."""
+    max_room_records: int = 50_000
+    """Most things in a room; beyond it, deleting still works."""
+    max_room_bytes: int = 64 * 1024 * 1024
+    """Most bytes in a room, roughly; pictures don't count."""
+    max_pictures_person: int = 16
+    """Most pictures of one person that are still to come; those of live frames aren't counted."""
+    max_pictures_room: int = 48
+    """Most pictures of one room that are still to come."""
+    max_pictures: int = 192
+    """Most pictures that are still to come on this server; its worker holds 256."""
+    rate_messages: Rate = FLOW.messages
+    """Messages of any kind of one connection, a second and at once; beyond it, it is closed."""
+    rate_links: Rate = FLOW.links
+    """Links and tokens that one address may try, a second and at once."""
+    rate_ops: Rates = FLOW.ops
+    """Changes, a second and at once, of one connection, person, room and address."""
+    rate_ink: Rates = FLOW.ink
+    """Pieces of strokes in progress, likewise."""
+    rate_cursors: Rates = FLOW.cursors
+    """Movements of cursors, likewise."""
+    rate_blobs: Rates = FLOW.blobs
+    """Uploads of pictures, likewise."""
+    rate_pictures: Rates = FLOW.pictures
+    """Requests for pictures to be made, likewise."""
+    token_key: str = ""
+    """Key, 32 bytes or more, of the signed tokens of another login; better set as a variable."""
+    proxy_header: str = ""
+    """Header in which a trusted proxy says who somebody is, such as X-Forwarded-User."""
+    trusted_proxies: str = ""
+    """Addresses and networks of proxies that are believed, separated by commas."""
+    ticket_s: float = 30.0
+    """Seconds in which a ticket has to be used."""
+    refusal_s: float = 1.0
+    """Seconds that a refusal at the door takes, so that it doesn't tell whether there is a room."""
     max_outbox_bytes: int = 8 * 1024 * 1024
     """What may wait for one slow reader before it is disconnected."""
     snapshot_every: int = 1_000
@@ -75,6 +114,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         chosen = ("device", "dtype", "attention", "max_batch", "threads")
         flags = [f"--{name.replace('_', '-')}={getattr(self, name)}" for name in chosen]
         return [*flags, "--low-vram"] if self.low_vram else flags
+
+    @property
+    def room_limits(self) -> RoomLimits:
+        return RoomLimits(max_records=self.max_room_records, max_bytes=self.max_room_bytes)
+
+    @property
+    def flow_limits(self) -> FlowLimits:
+        names = FlowLimits.__struct_fields__
+        return FlowLimits(**{name: getattr(self, f"rate_{name}") for name in names})
 
     @property
     def origins(self) -> frozenset[str]:
@@ -125,8 +173,8 @@ def _typed(values: Mapping[str, str]) -> Settings:
     typed: dict[str, object] = {}
     for name, value in values.items():
         try:
-            typed[name] = msgspec.convert(value, hints[name], strict=False, dec_hook=_path)
-        except msgspec.ValidationError:
+            typed[name] = _read(value, hints[name])
+        except (msgspec.ValidationError, ValueError):
             raise SettingsError(
                 f"{name}: expected {_expected(hints[name])}, got {value!r}: "
                 f"change --{name.replace('_', '-')} or {PREFIX}{name.upper()}"
@@ -134,7 +182,17 @@ def _typed(values: Mapping[str, str]) -> Settings:
     return Settings(**typed)  # type: ignore[arg-type]
 
 
+def _read(value: str, hint: type) -> object:
+    if hint in (Rate, Rates):
+        return hint.parse(value)
+    return msgspec.convert(value, hint, strict=False, dec_hook=_path)
+
+
 def _expected(hint: type) -> str:
+    if hint is Rate:
+        return "a rate such as 10/60 (a second, and at once)"
+    if hint is Rates:
+        return "four rates such as 10/60 (of a connection, a person, a room and an address)"
     return " or ".join(get_args(hint)) or hint.__name__
 
 

@@ -9,6 +9,8 @@ export default defineConfig({
   server: {
     host: "127.0.0.1",
     proxy: {
+      // The first page gives the id of a room that can be made.
+      "^/$": { target: server },
       "/ws": { target: server, ws: true },
       "/rooms": { target: server },
     },

@@ -5,7 +5,7 @@ Families know tensors and weights; they know nothing of jobs, batches, samplers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import torch
     from torch import Tensor
+
+    from gpu.api import ControlInfo
 
 Attention = Literal["sdpa", "xformers"]
 Report = Callable[[str], None]
@@ -34,6 +36,37 @@ class LoadOptions:
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
 
+    @property
+    def beside(self) -> Path:
+        """Where a model's adapters and controls lie: in its folder, or in its file's."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+
+Adapters = tuple[tuple[Any, float], ...]
+"""Loaded LoRA adapters with their weights; only their family looks inside of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What steers one row of a forward: a control's network, its picture, and how strongly."""
+
+    network: Any
+    image: Tensor
+    """(3, H, W) in [0, 1], on the device."""
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a prompt is to be read."""
+
+    clip_skip: int = 0
+    """So many of the text encoder's last layers are left out, as diffusers counts them."""
+    adapters: Adapters = ()
+
+
+_PLAIN = Reading()
+
 
 class Family(Protocol):
     name: str
@@ -45,9 +78,22 @@ class Family(Protocol):
     """Pixels along a side of one latent cell."""
     native_px: int
     multiple_px: int
+    adapter_names: tuple[str, ...]
+    controls: tuple[ControlInfo, ...]
 
-    def encode_prompt(self, text: str) -> Tensor:
-        """(tokens, width) in `dtype` on `device`; texts too long for the model are cut."""
+    def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
+        """Load adapters by name; raises ValueError for one that this model doesn't have."""
+        ...
+
+    def take_control(self, name: str) -> Any:
+        """Load a control's network; raises ValueError for one that this model doesn't have."""
+        ...
+
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
+        """(windows * tokens, width) in `dtype` on `device`; `gpu.prompts` is the syntax.
+
+        Raises ValueError where the model can't read so.
+        """
         ...
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -62,7 +108,17 @@ class Family(Protocol):
         """(B, C, h, w) fp32 latents to (B, 3, H, W) fp32 pixels in [-1, 1], not clipped."""
         ...
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompts: Tensor,
+        adapters: Sequence[Adapters] = (),
+        controls: Sequence[Steering | None] = (),
+    ) -> Tensor:
         """The model's raw output for (R, C, h, w) scaled latents, (R,) timesteps and
-        (R, tokens, width) prompts; in `dtype`."""
+        (R, tokens, width) prompts; in `dtype`.
+
+        All rows have equally many tokens; `adapters` and `controls` are each row's, or empty for
+        none."""
         ...

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +17,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpu.models.adapters import AdapterShelf
 from gpu.models.checkpoint import check_component, check_tokenizer, require_safetensors
-from gpu.models.family import Family, LoadOptions, ModelError, Report
+from gpu.models.controls import ControlShelf, residuals
+from gpu.models.family import (
+    Adapters,
+    Family,
+    LoadOptions,
+    ModelError,
+    Reading,
+    Report,
+    Steering,
+)
+from gpu.models.text import PromptReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SD1 = Path(__file__).parent / "sd1"
 _AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
-_MAX_PROMPTS = 128
+_PLAIN = Reading()
 _UNET = "model.diffusion_model.input_blocks."
 _SD1_TENSORS = (
     _UNET + "0.0.weight",
@@ -49,6 +59,7 @@ class StableDiffusion:
         tokenizer: Any,
         scheduler_config: Mapping[str, Any],
         options: LoadOptions,
+        report: Report,
     ) -> None:
         self.name = name
         self.device = options.device
@@ -62,36 +73,32 @@ class StableDiffusion:
         self._unet = unet.to(options.device, memory_format=torch.channels_last).eval()
         self._vae = vae.eval()
         self._text_encoder = text_encoder.eval()
-        self._tokenizer = tokenizer
-        self._max_tokens = min(
-            tokenizer.model_max_length, text_encoder.config.max_position_embeddings
-        )
         self._offloads = _place((self._text_encoder, self._vae), options)
         self._fetching = threading.Lock()
-        self._prompts: OrderedDict[str, Tensor] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def encode_prompt(self, text: str) -> Tensor:
-        with self._lock:
-            known = self._prompts.get(text)
-            if known is not None:
-                self._prompts.move_to_end(text)
-                return known
-        tokens = self._tokenizer(
-            text,
-            padding="max_length",
-            max_length=self._max_tokens,
-            truncation=True,
-            return_tensors="pt",
+        self._adapters = AdapterShelf(self._unet, self._text_encoder, options, report)
+        self.adapter_names = self._adapters.names
+        self._controls = ControlShelf(
+            options.beside, self._unet, self.latent_factor, self._load_control, report
         )
-        with self._fetched(), torch.inference_mode():
-            encoded: Tensor = self._text_encoder(tokens.input_ids.to(self.device))[0][0]
-        encoded = encoded.to(self.dtype)
-        with self._lock:
-            self._prompts[text] = encoded
-            while len(self._prompts) > _MAX_PROMPTS:
-                self._prompts.popitem(last=False)
-        return encoded
+        self.controls = self._controls.infos
+        self._reader = PromptReader(
+            tokenizer, self._text_encoder, options, self._adapters.text_encoder, self._fetched
+        )
+
+    def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
+        return self._adapters.take(chosen)
+
+    def take_control(self, name: str) -> Any:
+        return self._controls.take(name)
+
+    def _load_control(self, folder: Path) -> Any:
+        from diffusers import ControlNetModel
+
+        network = _load_part(ControlNetModel, folder, self.dtype)
+        return network.to(self.device, memory_format=torch.channels_last).eval()
+
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
+        return self._reader.read(text, reading)
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         pixels = pixels.to(self.device, self._vae.dtype, memory_format=torch.channels_last)
@@ -113,13 +120,25 @@ class StableDiffusion:
             pixels: Tensor = self._vae.decode(scaled, return_dict=False)[0]
         return pixels.float()
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
-        output: Tensor = self._unet(
-            latents.to(self.dtype, memory_format=torch.channels_last),
-            timesteps,
-            encoder_hidden_states=prompts,
-            return_dict=False,
-        )[0]
+    def denoise(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompts: Tensor,
+        adapters: Sequence[Adapters] = (),
+        controls: Sequence[Steering | None] = (),
+    ) -> Tensor:
+        latents = latents.to(self.dtype, memory_format=torch.channels_last)
+        down, middle = residuals(latents, timesteps, prompts, controls) or (None, None)
+        with self._adapters.unet.rows(adapters):
+            output: Tensor = self._unet(
+                latents,
+                timesteps,
+                encoder_hidden_states=prompts,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=middle,
+                return_dict=False,
+            )[0]
         return output
 
     @contextmanager
@@ -181,7 +200,7 @@ def _load_folder(options: LoadOptions, report: Report) -> StableDiffusion:
     )
     config = _read_json(folder / "scheduler" / "scheduler_config.json")
     name = folder.resolve().name
-    return StableDiffusion(name, unet, vae, text_encoder, tokenizer, config, options)
+    return StableDiffusion(name, unet, vae, text_encoder, tokenizer, config, options, report)
 
 
 def _require_plain(folder: Path, unet: Any, vae: Any, text_encoder: Any) -> None:
@@ -280,6 +299,7 @@ def _load_file(options: LoadOptions, report: Report) -> StableDiffusion:
         pipeline.tokenizer,
         _read_json(_SD1 / "scheduler" / "scheduler_config.json"),
         options,
+        report,
     )
 
 

@@ -1,7 +1,9 @@
 """Turns a diffusers scheduler into a table of coefficients, one row a step.
 
-Every update used here is linear in (latents, model output, previous x0, noise), so calling the
-real scheduler once per basis input tells all there is to know of a step. Tables speak of
+Every update used here is linear in (latents, model output, previous x0, noise) and, for some
+samplers, in two more tensors that they remember, so calling the real scheduler once per basis
+input tells all there is to know of a step. A row is one evaluation of the model: Heun, which
+takes two for a step, has two rows for it. Tables speak of
 *scaled* latents: z = x * scale_model_input(1), what the model is fed. In that space the noise
 level is at most 1 for every sampler, so fp32 holds where diffusers' Euler carries latents of
 size 4096 (zero-terminal SNR). Probes run in double precision.
@@ -11,7 +13,6 @@ Knows nothing of batches, devices or models beyond the scheduler's config.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,20 +20,37 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gpu.samplers.probe import double, probe_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpu.api import Sampler
 
+_DPMPP: dict[str, Any] = {
+    "algorithm_type": "dpmsolver++",
+    "solver_order": 2,
+    "solver_type": "midpoint",
+}
 _OVERRIDES: dict[Sampler, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
     "euler_a": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {"clip_sample": False}),
     "ddim": ("DDIMScheduler", {"clip_sample": False}),
-    "dpmpp_2m": (
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", _DPMPP),
+    "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", {**_DPMPP, "use_karras_sigmas": True}),
+    "dpmpp_2m_sde": (
         "DPMSolverMultistepScheduler",
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"},
+        {**_DPMPP, "algorithm_type": "sde-dpmsolver++"},
     ),
+    # As diffusers' own table of names has it: the variant that needs no Brownian tree.
+    "dpmpp_sde": (
+        "DPMSolverSinglestepScheduler",
+        {**_DPMPP, "algorithm_type": "sde-dpmsolver++", "lower_order_final": True},
+    ),
+    "unipc": ("UniPCMultistepScheduler", {"solver_order": 2}),
     "lcm": ("LCMScheduler", {"clip_sample": False}),
+    "tcd": ("TCDScheduler", {"clip_sample": False}),
 }
 
 
@@ -48,16 +66,26 @@ class Table:
     x0 = p*z + q*output. `timesteps` (n,) fp32 are fed to the model. `levels` (n + 1, 2) fp32:
     a clean picture k is at the noise level before step i as levels[i] @ (k, noise); the last
     row is the finished picture. `start` (2,) mixes (picture, noise) into the first latents.
+
+    `memory` (n, 12) fp32 is there where a sampler remembers two more tensors, m and n, from one
+    row to the next: z' += e*m + f*n for its first two columns; the others, 2 x 5, make the next
+    (m, n) of (z, output, x0_before, m, n). `rows_per_step` counts the model's evaluations.
     """
 
     coefficients: Tensor
     timesteps: Tensor
     levels: Tensor
     start: Tensor
+    memory: Tensor | None = None
+    rows_per_step: int = 1
 
     @property
     def num_steps(self) -> int:
         return int(self.timesteps.shape[0])
+
+    def recalls(self, row: int) -> Tensor:
+        """The row's columns of `memory`, zeros where the sampler has none."""
+        return torch.zeros(12) if self.memory is None else self.memory[row]
 
     def draws_noise(self, step: int) -> bool:
         return bool(self.coefficients[step, 3] != 0)
@@ -74,7 +102,7 @@ class Tables:
     def __init__(self, scheduler_config: Mapping[str, Any]) -> None:
         self._config = dict(scheduler_config)
         self.table = lru_cache(maxsize=512)(self._probe)
-        """`table(sampler, num_steps, first=0, from_noise=True)`; `first` is where
+        """`table(sampler, num_steps, first=0, from_noise=True)`; `first` is the step where
         image-to-image begins, `from_noise` the pure start of text-to-image."""
 
     def scheduler(self, sampler: Sampler, num_steps: int) -> Any:
@@ -86,9 +114,10 @@ class Tables:
         for foreign in ("_class_name", "_diffusers_version", "skip_prk_steps"):
             config.pop(foreign, None)
         scheduler = getattr(diffusers, name).from_config(config)
-        if sampler == "lcm":
-            original = max(num_steps, scheduler.config.original_inference_steps)
-            scheduler.set_timesteps(num_steps, original_inference_steps=original)
+        original = scheduler.config.get("original_inference_steps")
+        if original is not None and num_steps > original:
+            # More steps than the model was distilled in: from a finer schedule.
+            scheduler.set_timesteps(num_steps, original_inference_steps=num_steps)
         else:
             scheduler.set_timesteps(num_steps)
         return scheduler
@@ -98,12 +127,11 @@ class Tables:
     ) -> Table:
         scheduler = self.scheduler(sampler, num_steps)
         _drop_extra_step(scheduler)
-        _to_double(scheduler)
-        timesteps = list(scheduler.timesteps)
-        probe = _Probe(scheduler, timesteps)
-        steps = range(first, len(timesteps))
-        rows = torch.stack([probe.step(i, first) for i in steps])
-        levels = torch.stack([probe.level(i) for i in steps] + [_double(1.0, 0.0)])
+        _todouble(scheduler)
+        probe = probe_of(sampler, scheduler, first * scheduler.order)
+        steps = range(first * scheduler.order, len(scheduler.timesteps))
+        rows = torch.stack([probe.step(i) for i in steps])
+        levels = torch.stack([probe.level(i) for i in steps] + [double(1.0, 0.0)])
         if not bool(torch.isfinite(rows).all() and torch.isfinite(levels).all()):
             raise SamplerError(
                 f"{sampler} can't start from zero signal with this model's "
@@ -111,105 +139,15 @@ class Tables:
             )
         start = levels[0]
         if from_noise and first == 0:
-            start = _double(0.0, float(scheduler.init_noise_sigma) * probe.scale(0))
+            start = double(0.0, float(scheduler.init_noise_sigma) * probe.scale(0))
         return Table(
             coefficients=rows.float(),
-            timesteps=torch.stack([t.float() for t in timesteps[first:]]),
+            timesteps=scheduler.timesteps[steps.start :].float(),
             levels=levels.float(),
             start=start.float(),
+            memory=probe.memory(steps),
+            rows_per_step=scheduler.order,
         )
-
-
-class _Probe:
-    """Calls a scheduler with basis inputs; `scheduler` itself stays as it is."""
-
-    def __init__(self, scheduler: Any, timesteps: list[Tensor]) -> None:
-        self._scheduler = scheduler
-        self._timesteps = timesteps
-
-    def scale(self, index: int) -> float:
-        """z / x before step `index`; finished latents are at scale 1."""
-        if index >= len(self._timesteps):
-            return 1.0
-        at = self._at(index)
-        return float(at.scale_model_input(_exact(1.0), self._timesteps[index]))
-
-    def step(self, index: int, first: int) -> Tensor:
-        here, there = self.scale(index), self.scale(index + 1)
-        # With all inputs zero only the noise that the scheduler draws is left.
-        rest, _ = self._call(index, first)
-        by_sample, x0_by_sample = self._call(index, first, sample=1.0)
-        by_output, x0_by_output = self._call(index, first, output=1.0)
-        by_before, _ = self._call(index, first, x0_before=1.0)
-        draw = torch.randn(1, generator=_generator(), dtype=torch.float64)
-        return torch.cat(
-            [
-                (by_sample - rest) * there / here,
-                (by_output - rest) * there,
-                (by_before - rest) * there,
-                rest / draw * there,
-                x0_by_sample / here,
-                x0_by_output,
-            ]
-        )
-
-    def level(self, index: int) -> Tensor:
-        at, t = self._at(index), self._timesteps[index].reshape(1)
-        zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-        signal, noise = at.add_noise(one, zero, t), at.add_noise(zero, one, t)
-        return torch.cat([signal, noise]) * self.scale(index)
-
-    def _at(self, index: int) -> Any:
-        at = copy.copy(self._scheduler)
-        at._step_index = index
-        at.is_scale_input_called = True
-        return at
-
-    def _call(
-        self,
-        index: int,
-        first: int,
-        *,
-        sample: float = 0.0,
-        output: float = 0.0,
-        x0_before: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:
-        """One real step on scalars; returns (the new latents, the predicted x0)."""
-        at = self._at(index)
-        if hasattr(at, "model_outputs"):
-            at.model_outputs = [None, _exact(x0_before)]
-            at.lower_order_nums = min(index - first, at.config.solver_order)
-        result = at.step(
-            _exact(output), self._timesteps[index], _exact(sample), generator=_generator()
-        )
-        return _plain(result.prev_sample), _x0(at, result)
-
-
-def _generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-def _x0(scheduler: Any, result: Any) -> Tensor:
-    for name in ("pred_original_sample", "denoised"):
-        value = getattr(result, name, None)
-        if value is not None:
-            return _plain(value)
-    return _plain(scheduler.model_outputs[-1])
-
-
-class _Exact(Tensor):
-    """A double that stays one, though schedulers cast what they are given to fp32."""
-
-    def to(self, *_args: Any, **_kwargs: Any) -> Tensor:
-        return self
-
-
-def _exact(value: float) -> Tensor:
-    return torch.tensor([value], dtype=torch.float64).as_subclass(_Exact)
-
-
-def _plain(value: Tensor) -> Tensor:
-    return value.as_subclass(Tensor)
 
 
 def _drop_extra_step(scheduler: Any) -> None:
@@ -222,13 +160,9 @@ def _drop_extra_step(scheduler: Any) -> None:
         scheduler.sigmas = torch.cat([scheduler.sigmas[:num_real], scheduler.sigmas[-1:]])
 
 
-def _to_double(scheduler: Any) -> None:
+def _todouble(scheduler: Any) -> None:
     """Let the scheduler compute in double precision, on the very numbers it would use."""
     for name in ("sigmas", "alphas_cumprod", "final_alpha_cumprod"):
         value = getattr(scheduler, name, None)
         if isinstance(value, Tensor):
             setattr(scheduler, name, value.double())
-
-
-def _double(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,6 +30,26 @@ def advance(
     if noise is not None:
         following = following.addcmul(d, noise)
     return following, p * latents + q * output
+
+
+def recall(
+    following: Tensor,
+    latents: Tensor,
+    output: Tensor,
+    x0_before: Tensor,
+    kept: Tensor,
+    memory: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What `advance` made, with what the sampler remembered (see `samplers.table.Table.memory`).
+
+    `kept` (B, 2, C, h, w) fp32 and `memory` (B, 12); the rest is as in `advance`. Returns the
+    next latents and what to remember next.
+    """
+    state = torch.cat([torch.stack([latents, output, x0_before], 1), kept], 1)
+    mixed = torch.einsum("bk,bkchw->bchw", memory[:, :2], kept)
+    return following + mixed, torch.einsum(
+        "bmk,bkchw->bmchw", memory[:, 2:].reshape(-1, 2, 5), state
+    )
 
 
 def guide(output: Tensor, guidance: Tensor, guided: Tensor, num_jobs: int) -> Tensor:

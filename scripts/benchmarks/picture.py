@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from server.client import RoomClient
-from server.core.ids import new_id, new_room_id
+from server.client import RoomClient, new_room
+from server.core.ids import new_id
 from server.core.records import Candidate, Frame, Put
 from tests.support.server_process import ServerProcess
 
@@ -31,7 +31,7 @@ async def measure(num_runs: int) -> dict[str, float]:
         started = time.monotonic()
         with ServerProcess(Path(data)) as server:
             ready_s = time.monotonic() - started
-            async with RoomClient(server.url, new_room_id()) as client:
+            async with RoomClient(server.url, await new_room(server.url)) as client:
                 await client.until(lambda c: c.engine is not None and c.engine.state == "ready")
                 model_s = time.monotonic() - started
                 advised = await _pictures(client, num_runs, _advised(client))

@@ -17,7 +17,7 @@ from server.core.records import Change, Delete, Edit, Frame, Layer, Mask, Patch,
 from server.core.undo import Stamps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from server.core.limits import RoomLimits
 
@@ -49,6 +49,14 @@ class Canvas:
         self._num_edit_parts = 0
         self.edits_floor = 0
         """Edits made on a text older than this can't be transformed any more."""
+
+    def only_by(self, person: str) -> list[str]:
+        """What this person put here and nobody else has written to since."""
+        return [
+            id
+            for id, stamps in self.stamps.items()
+            if stamps.base[1] == person and all(by == person for _, by in stamps.fields.values())
+        ]
 
     def load(self, records: Iterable[Record], stamps: Iterable[Stamps]) -> None:
         for record, stamp in zip(records, stamps, strict=True):
@@ -189,7 +197,7 @@ class Draft:
                     self._take_back_patch(move)
 
     def follow(self, changes: Sequence[Change]) -> None:
-        """Apply what was an undo or a redo, without what it had to go by."""
+        """Apply what was an undo, a redo or a sweep, without what it had to go by."""
         for change in changes:
             match change:
                 case Put(record):
@@ -198,6 +206,12 @@ class Draft:
                     self.patch(id, fields)
                 case Delete(id):
                     self.delete(id)
+
+    def touched(self) -> Iterator[Record]:
+        """What is changed, as it was and as it will be."""
+        for id, record in self._records.items():
+            before = self._canvas.records.get(id)
+            yield from (version for version in (before, record) if version is not None)
 
     def commit(self) -> dict[str, Record | None]:
         """Make it so; return each touched record as it was before."""

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from gpu.api import ModelInfo
+from server.core.deeds import Deed
 from server.core.ids import BlobId, OpId, RecordId
-from server.core.records import BrushSize, Change, Color, Coordinate, Fraction, Name, Record
+from server.core.records import BrushSize, Change, Color, Coordinate, Fraction, Name, Record, Role
 
 PROTOCOL_VERSION = 1
 
@@ -80,6 +81,13 @@ class Discard(_Message, frozen=True, tag="discard"):
     candidate: RecordId
 
 
+class Moderate(_Message, frozen=True, tag="moderate"):
+    """Decide about the room or somebody in it; for hosts. The op that does it has this id."""
+
+    id: OpId
+    deed: Deed
+
+
 class Presence(_Message, frozen=True, tag="presence"):
     cursor: tuple[Coordinate, Coordinate] | None = None
     tool: Annotated[str, Meta(max_length=20)] = ""
@@ -128,6 +136,7 @@ ClientMessage = (
     | Cancel
     | Accept
     | Discard
+    | Moderate
     | Presence
     | Ink
     | Profile
@@ -144,6 +153,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     name: str
     color: str
+    role: Role = "editor"
+    """What this connection may do at the moment."""
+    muted: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +185,8 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     people: list[Person]
     limits: Limits
     engine: Engine
+    badge: str = ""
+    """Proves over HTTP that a request is of this session; good as long as it lasts."""
 
 
 class Snapshot(_Message, frozen=True, tag="snapshot"):
@@ -216,6 +230,16 @@ class History(_Message, frozen=True, tag="history"):
     redo: int
 
 
+class Invited(_Message, frozen=True, tag="invited"):
+    """The link that a `moderate` with this id made: `#link=` and this, behind the room's address.
+
+    Only whoever made it gets this, and only once: the room knows no more than a digest.
+    """
+
+    id: str
+    link: str
+
+
 class Joined(_Message, frozen=True, tag="joined"):
     person: Person
 
@@ -257,15 +281,20 @@ class Pong(_Message, frozen=True, tag="pong"):
 
 ServerMessage = (
     Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
-    | PeerPresence | PeerInk | Preview | Engine | Pong
+    | Invited | PeerPresence | PeerInk | Preview | Engine | Pong
 )  # fmt: skip
 
 CLOSE_CODES: dict[int, str] = {
     4400: "bad message: malformed, unknown, or out of place; the reason says which",
-    4404: "no such room",
+    4401: "this ticket is used up or too old: get another",
+    4403: "what you came by doesn't let you in any more",
+    4404: "no such room, or none that you may enter",
     4408: "too slow: the reader fell too far behind; connect again and resume",
     4409: "protocol version: reload the page",
+    4410: "a host has sent you out",
+    4411: "a host has banned you",
     4413: "message too large",
+    4423: "as many people are here as the room holds: try again later",
     4429: "too many messages",
     4503: "the room can't be saved at the moment; keep your edits and connect again",
 }

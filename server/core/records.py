@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from server.core.ids import BlobId, RecordId
+from server.core.ids import AnyId, BlobId, OwnedId, RecordId
 
 Coordinate = Annotated[float, Meta(ge=-1e7, le=1e7)]
 Extent = Annotated[float, Meta(gt=0, le=16_384)]
@@ -25,7 +25,21 @@ Points = Annotated[bytes, Meta(min_length=13, max_length=8 + 5 * 20_000)]
 before in 1/16 units, u8 pressure (255 = 1.0). The first point is relative to the origin."""
 Prompt = Annotated[str, Meta(max_length=4_000)]
 Name = Annotated[str, Meta(max_length=80)]
-Sampler = Literal["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"]
+PartName = Annotated[str, Meta(pattern=r"^(?!__proto__\Z)[^\x00-\x1f]{1,80}\Z")]
+"""Of an adapter or a control. Browsers can't have a map's key called like their prototypes'."""
+Loras = Annotated[
+    dict[PartName, Annotated[float, Meta(ge=-4, le=4)]],
+    Meta(max_length=8),
+]
+"""Weights by the names of the model's adapters."""
+ClipSkip = Annotated[int, Meta(ge=0, le=12)]
+Sampler = Literal[
+    "euler", "euler_a", "heun", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "dpmpp_sde",
+    "unipc", "lcm", "tcd",
+]  # fmt: skip
+Role = Literal["host", "editor", "viewer"]
+"""Viewers see; editors change what isn't locked; hosts also decide about the room."""
+StrangerRole = Literal["editor", "viewer"]
 
 
 class _Record(
@@ -85,13 +99,25 @@ class Frame(_Record, frozen=True, tag="frame"):
     h: Annotated[float, Meta(ge=32, le=4096)]
     prompt: Prompt = ""
     negative: Prompt = ""
+    clip_skip: ClipSkip = 0
+    """So many of the text encoder's last layers are left out."""
+    loras: Loras = {}
     steps: Annotated[int, Meta(ge=1, le=100)] = 20
     guidance: Annotated[float, Meta(ge=0, le=20)] = 4.0
     seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
     """None: a new one each time."""
+    variation_seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    variation: Fraction = 0.0
+    """How far the first noise is turned from the seed's towards the variation seed's."""
     sampler: Sampler = "dpmpp_2m"
     strength: Fraction = 0.7
     """How far from what lies under the frame; 1 starts from pure noise."""
+    control: Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{0,80}\Z")] = ""
+    """Name of the model's control that what lies under the frame steers it by; "" for none."""
+    control_strength: Annotated[float, Meta(ge=0, le=2)] = 1.0
+    control_start: Fraction = 0.0
+    control_end: Fraction = 1.0
+    """From which part of the steps to which they are steered."""
     count: Annotated[int, Meta(ge=1, le=8)] = 1
     live: bool = False
 
@@ -150,8 +176,50 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     state: Literal["open", "accepted", "discarded"] = "open"
 
 
-Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate
-SERVER_OWNED = (Job, Candidate)
+class Access(_Record, frozen=True, tag="access"):
+    """Server-owned, one a room: who may come in without a link."""
+
+    id: OwnedId
+    open: bool = True
+    """Whoever knows the room's id may; False: only who brings a link, a login or a role."""
+    role: StrangerRole = "editor"
+    """Of those who bring nothing but the id."""
+
+
+class Member(_Record, frozen=True, tag="member"):
+    """Server-owned: what a host has decided about a person, or that they made the room."""
+
+    id: OwnedId
+    person: RecordId
+    name: Name = ""
+    """What they were called then."""
+    role: Role | None = None
+    """Their own, link or no link; None: what they came with decides."""
+    muted: bool = False
+    banned: bool = False
+
+
+class Invite(_Record, frozen=True, tag="invite"):
+    """Server-owned: a link that lets whoever has it in. Its secret is nowhere, its digest here."""
+
+    id: OwnedId
+    role: Role
+    digest: str
+    expires_ms: int | None = None
+    """Milliseconds since 1970; None: never."""
+
+
+class Lock(_Record, frozen=True, tag="lock"):
+    """Server-owned: only hosts may change this layer or frame, or what belongs to it."""
+
+    id: OwnedId
+    of: RecordId
+
+
+Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate | Access | Member | Invite | Lock
+PEOPLE = (Access, Member, Invite, Lock)
+"""Records about people rather than about the canvas."""
+SERVER_OWNED = (Job, Candidate, *PEOPLE)
 TEXT_FIELDS: dict[str, frozenset[str]] = {"frame": frozenset({"prompt", "negative"})}
 """Fields that two people may type into at once: changed by `Edit` only."""
 
@@ -165,12 +233,12 @@ class Put(msgspec.Struct, frozen=True, tag_field="c", tag="put", forbid_unknown_
 class Patch(msgspec.Struct, frozen=True, tag_field="c", tag="patch", forbid_unknown_fields=True):
     """Set some fields of a record; last writer wins, field by field."""
 
-    id: RecordId
+    id: AnyId
     fields: dict[str, Any]
 
 
 class Delete(msgspec.Struct, frozen=True, tag_field="c", tag="delete", forbid_unknown_fields=True):
-    id: RecordId
+    id: AnyId
 
 
 class Edit(msgspec.Struct, frozen=True, tag_field="c", tag="edit", forbid_unknown_fields=True):
@@ -180,7 +248,7 @@ class Edit(msgspec.Struct, frozen=True, tag_field="c", tag="edit", forbid_unknow
     is inserted; what is left at the end is kept.
     """
 
-    id: RecordId
+    id: AnyId
     field: str
     base: Annotated[int, Meta(ge=0)]
     delta: Annotated[list[int | str], Meta(min_length=1, max_length=1_000)]

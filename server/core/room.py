@@ -9,24 +9,29 @@ anybody hears of it.
 
 from __future__ import annotations
 
+import contextlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import fractional_indexing
 import msgspec
 
-from server.core import schema, undo
+from server.core import access, moderation, schema, undo
+from server.core.access import EDITOR, Standing
 from server.core.canvas import Canvas, Draft, TextEdit
+from server.core.deeds import Clear, TakeBack
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId, Seq
 from server.core.limits import RoomLimits
-from server.core.messages import Accept, Discard, Op, Redo, Undo
+from server.core.messages import Accept, Discard, Moderate, Op, Redo, Undo
 from server.core.records import (
+    PEOPLE,
     SERVER_OWNED,
     Candidate,
     Change,
     Edit,
     Image,
+    Job,
     Patch,
     Put,
     Record,
@@ -36,10 +41,12 @@ from server.core.records import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from server.core.moderation import Decider
+
 READ_ONLY = frozenset({"id", "by", "type"})
 MAX_Z_LENGTH = 200
 
-EntryKind = Literal["op", "undo", "redo", "made"]
+EntryKind = Literal["op", "undo", "redo", "made", "sweep"]
 Request = Op | Undo | Redo | Accept | Discard
 
 
@@ -142,21 +149,40 @@ class Room:
             stamps=[canvas.stamps[id] for id in canvas.records],
         )
 
-    def request(self, request: Request, by: PersonId, at_ms: int) -> Taken | Settled:
+    def request(
+        self, request: Request, by: PersonId, at_ms: int, standing: Standing = EDITOR
+    ) -> Taken | Settled:
         """Do what somebody asks for; raises Refusal, and then nothing has changed."""
         if (seq := self._seen.get(request.id)) is not None:
             return Settled(seq)
+        standing.check_may_change()
         match request:
-            case Op():
-                return self._submit(request, by, at_ms)
             case Undo(id=id):
-                return self._take_back("undo", id, by, at_ms)
+                return self._take_back("undo", id, by, at_ms, standing)
             case Redo(id=id):
-                return self._take_back("redo", id, by, at_ms)
+                return self._take_back("redo", id, by, at_ms, standing)
+            case Op():
+                draft = self._submit(request, by)
             case Accept():
-                return self._accept(request, by, at_ms)
+                draft = self._accept(request, by)
             case Discard():
-                return self._discard(request, by, at_ms)
+                draft = self._discard(request, by)
+        self._check_allowed(draft, standing)
+        as_asked = isinstance(request, Op) and not draft.altered
+        return self._take(draft, request.id, "op", at_ms, as_asked=as_asked)
+
+    def moderate(self, request: Moderate, host: Decider, standing: Standing) -> Taken | Settled:
+        """Do what a host asks for; raises Refusal, and then nothing has changed."""
+        if (seq := self._seen.get(request.id)) is not None:
+            return Settled(seq)
+        standing.check_is_host()
+        by = PersonId(host.person)
+        if isinstance(request.deed, Clear | TakeBack):
+            draft = self._swept(request.deed, by)
+            return self._take(draft, request.id, "sweep", host.now_ms, as_asked=False)
+        draft = self._draft(by)
+        draft.apply(moderation.plan(request.deed, self._canvas.records, host))
+        return self._take(draft, request.id, "made", host.now_ms, as_asked=False)
 
     def append(self, changes: Sequence[Change], by: PersonId, at_ms: int) -> Taken | Settled:
         """Apply an op that the server made; nobody can undo it, and no limit stops it."""
@@ -171,11 +197,14 @@ class Room:
         by = PersonId(entry.by)
         if entry.kind in ("undo", "redo"):
             draft = self._replayed(entry, by)
+        elif entry.kind == "sweep":
+            draft = self._draft(by)
+            draft.follow(entry.changes)
+            self._keep_step(draft, entry.kind)
         else:
             draft = self._draft(by)
             draft.apply(entry.changes)
-            if entry.kind == "op" and draft.moves:
-                self._stacks.did(by, undo.step(entry.seq, draft.moves))
+            self._keep_step(draft, entry.kind)
         self._advance(draft, entry.id)
 
     def _replayed(self, entry: Entry, by: PersonId) -> Draft:
@@ -191,14 +220,41 @@ class Room:
             self._shift(entry.kind, by, left, draft)
         return draft
 
-    def _submit(self, op: Op, by: PersonId, at_ms: int) -> Taken | Settled:
+    def _swept(self, deed: Clear | TakeBack, by: PersonId) -> Draft:
+        """The sweep as everybody follows it, so that a replay is the same to the last stamp."""
+        if isinstance(deed, Clear):
+            changes = moderation.cleared(self._canvas.records)
+        else:
+            changes = self._deeds_of(PersonId(deed.person))
+        draft = self._draft(by)
+        for change in changes:
+            # What can't be put back alone (a mask whose frame is gone) doesn't keep the rest.
+            with contextlib.suppress(Refusal):
+                draft.follow([change])
+        return draft
+
+    def _deeds_of(self, person: PersonId) -> list[Change]:
+        """What takes back all that this person did and nobody else has changed since.
+
+        Their undo steps first; then what they put here longer ago than those reach back.
+        """
+        draft = self._draft(person)
+        for step in reversed(self._stacks.undoable(person)):
+            draft.take_back(step.moves)
+        for id in self._canvas.only_by(person):
+            record = draft.get(id)
+            if record is not None and _is_work(record):
+                draft.delete(id)
+        return draft.changes
+
+    def _submit(self, op: Op, by: PersonId) -> Draft:
         draft = self._draft(by)
         for change in op.changes:
             _check_may_change(change, draft)
             draft.apply([change])
-        return self._take(draft, op.id, "op", at_ms, as_asked=not draft.altered)
+        return draft
 
-    def _accept(self, accept: Accept, by: PersonId, at_ms: int) -> Taken | Settled:
+    def _accept(self, accept: Accept, by: PersonId) -> Draft:
         candidate = self._candidate(accept.candidate)
         if candidate.state == "accepted":
             raise Refusal("not_open", "this picture is on the canvas already")
@@ -209,21 +265,26 @@ class Room:
         draft = self._draft(by)
         draft.put(image)
         draft.patch(candidate.id, {"state": "accepted"})
-        return self._take(draft, accept.id, "op", at_ms, as_asked=False)
+        return draft
 
-    def _discard(self, discard: Discard, by: PersonId, at_ms: int) -> Taken | Settled:
+    def _discard(self, discard: Discard, by: PersonId) -> Draft:
         candidate = self._candidate(discard.candidate)
         if candidate.state != "open":
             raise Refusal("not_open", f"this picture is {candidate.state} already")
         draft = self._draft(by)
         draft.patch(candidate.id, {"state": "discarded"})
-        return self._take(draft, discard.id, "op", at_ms, as_asked=False)
+        return draft
 
     def _take_back(
-        self, kind: Literal["undo", "redo"], id: str, by: PersonId, at_ms: int
-    ) -> Taken | Settled:
+        self,
+        kind: Literal["undo", "redo"],
+        id: str,
+        by: PersonId,
+        at_ms: int,
+        standing: Standing,
+    ) -> Taken:
         draft, left = self._found(kind, by)
-        self._check_limits(draft)
+        self._check_allowed(draft, standing)
         self._shift(kind, by, left, draft)
         return self._enter(draft, id, kind, at_ms, as_asked=False)
 
@@ -254,11 +315,16 @@ class Room:
         """Commit a draft that may be empty, as a step that its author can undo."""
         if not draft.changes:
             return Settled(0)
-        if kind == "op":
-            self._check_limits(draft)
-            if draft.moves:
-                self._stacks.did(draft.by, undo.step(self._seq + 1, draft.moves))
+        self._keep_step(draft, kind)
         return self._enter(draft, id, kind, at_ms, as_asked=as_asked)
+
+    def _keep_step(self, draft: Draft, kind: EntryKind) -> None:
+        if not draft.moves or kind not in ("op", "sweep"):
+            return
+        step = undo.step(self._seq + 1, draft.moves)
+        # A large sweep would push out everybody's steps: it stays done.
+        if kind == "op" or step.cost_bytes <= self.limits.undo_bytes // 2:
+            self._stacks.did(draft.by, step)
 
     def _enter(
         self, draft: Draft, id: str, kind: EntryKind, at_ms: int, *, as_asked: bool
@@ -277,6 +343,11 @@ class Room:
 
     def _draft(self, by: PersonId) -> Draft:
         return Draft(self._canvas, self._seq + 1, by)
+
+    def _check_allowed(self, draft: Draft, standing: Standing) -> None:
+        if not standing.is_host:
+            access.check_locks(self._canvas.records, draft.touched())
+        self._check_limits(draft)
 
     def _check_limits(self, draft: Draft) -> None:
         """Refuse growth beyond the limits; what shrinks the room is always welcome."""
@@ -302,6 +373,12 @@ class Room:
         if len(z) > MAX_Z_LENGTH:
             raise Refusal("bad_record", "too much lies at this height: move something up or down")
         return z
+
+
+def _is_work(record: Record) -> bool:
+    """Whether somebody made it; jobs and live pictures are the server's as long as they last."""
+    is_live = isinstance(record, Candidate) and record.live
+    return not is_live and not isinstance(record, (Job, *PEOPLE))
 
 
 def _check_may_change(change: Change, draft: Draft) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from server.core import strokes
 from server.core.errors import Refusal
 from server.core.records import (
+    PEOPLE,
     TEXT_FIELDS,
     Candidate,
     Change,
@@ -48,7 +49,7 @@ def check(record: Record) -> None:
     try:
         if isinstance(record, Stroke | Mask):
             strokes.check_points(record.points)
-        if not isinstance(record, Job | Candidate):
+        if not isinstance(record, (Job, Candidate, *PEOPLE)):
             fractional_indexing.validate_order_key(record.z)
     except (strokes.GeometryError, fractional_indexing.FIError) as error:
         raise _bad(record, str(error)) from None

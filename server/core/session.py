@@ -7,13 +7,15 @@ no socket, no clock and no room but its id.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from server.core import codec, ids
+from server.core.access import STRANGER, Grant
 from server.core.codec import BAD_MESSAGE, BadRequest
 from server.core.errors import ProtocolError
 from server.core.ids import PersonId, RoomId, SessionId
-from server.core.limits import SessionLimits, TokenBucket
 from server.core.messages import (
     PROTOCOL_VERSION,
     Accept,
@@ -23,6 +25,7 @@ from server.core.messages import (
     Generate,
     Hello,
     Ink,
+    Moderate,
     Op,
     PeerInk,
     PeerPresence,
@@ -37,6 +40,9 @@ from server.core.messages import (
     Undo,
 )
 from server.core.room import Request
+
+if TYPE_CHECKING:
+    from server.core.limits import Kind, Meter
 
 WRONG_VERSION = 4409
 TOO_MANY = 4429
@@ -74,6 +80,12 @@ class Ask(msgspec.Struct, frozen=True):
     request: Request
 
 
+class Decide(msgspec.Struct, frozen=True):
+    """Let the room do what a host asks for."""
+
+    request: Moderate
+
+
 class Make(msgspec.Struct, frozen=True):
     """Start or stop making pictures."""
 
@@ -100,21 +112,18 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
-Effect = Enter | Ask | Make | Relay | Rename | Reply | Close
+Effect = Enter | Ask | Decide | Make | Relay | Rename | Reply | Close
 
 
 class Session:
     """The protocol of one connection to one room."""
 
-    def __init__(self, id: SessionId, room: RoomId, limits: SessionLimits, now: float) -> None:
+    def __init__(self, id: SessionId, room: RoomId, meter: Meter, grant: Grant = STRANGER) -> None:
         self.id = id
         self.state: State = Connected()
         self._room = room
-        self._messages = TokenBucket(limits.messages, now)
-        self._ops = TokenBucket(limits.ops, now)
-        self._ink = TokenBucket(limits.ink, now)
-        self._presence = TokenBucket(limits.presence, now)
-        self._generate = TokenBucket(limits.generate, now)
+        self._meter = meter
+        self._grant = grant
 
     @property
     def person(self) -> PersonId:
@@ -126,7 +135,7 @@ class Session:
         if isinstance(self.state, Gone):
             return []
         try:
-            if not self._messages.take(now):
+            if not self._meter.take_message(now):
                 raise ProtocolError(TOO_MANY, "too many messages: wait a little, then reconnect")
             return self._effects(codec.decode(data), now)
         except ProtocolError as error:
@@ -149,15 +158,18 @@ class Session:
     ) -> list[Effect]:
         match message:
             case Op() | Undo() | Redo() | Accept() | Discard():
-                return [self._limited(self._ops, message.id, Ask(message), now)]
+                return [self._limited("ops", message.id, Ask(message), now)]
+            case Moderate():
+                return [self._limited("ops", message.id, Decide(message), now)]
             case Generate():
-                return [self._limited(self._generate, message.id, Make(message), now)]
+                return [self._limited("pictures", message.id, Make(message), now)]
             case Cancel():
                 return [Make(message)]
             case Presence() | Ink():
                 return self._relay(message, now)
             case Profile():
-                return [self._rename(person, message)]
+                # What everybody hears of costs as much as an op.
+                return [self._rename(person, message)] if self._meter.take("ops", now) else []
             case Ping(n=n):
                 return [Reply(Pong(n=n))]
             case BadRequest(id, reason):
@@ -171,29 +183,27 @@ class Session:
                 WRONG_VERSION,
                 f"expected protocol {PROTOCOL_VERSION}, got {hello.protocol}: reload the page",
             )
-        person = Person(
-            session=self.id,
-            person=ids.person_id(self._room, hello.key),
-            name=hello.name,
-            color=hello.color,
-        )
+        login, name = self._grant.login, self._grant.name or hello.name
+        id = ids.login_id(self._room, login) if login else ids.person_id(self._room, hello.key)
+        person = Person(session=self.id, person=id, name=name, color=hello.color)
+        self._meter.belongs_to(id)
         self.state = Joined(person)
         return Enter(person, hello)
 
-    def _limited(self, bucket: TokenBucket, id: str, effect: Effect, now: float) -> Effect:
-        if bucket.take(now):
+    def _limited(self, kind: Kind, id: str, effect: Effect, now: float) -> Effect:
+        if self._meter.take(kind, now):
             return effect
         reason = "too much at once: send it again in a second"
         return Reply(Refused(id=id, code="rate", reason=reason))
 
     def _relay(self, message: Presence | Ink, now: float) -> list[Effect]:
         if isinstance(message, Presence):
-            if not self._presence.take(now):
+            if not self._meter.take("cursors", now):
                 return []
             presence = PeerPresence(session=self.id, cursor=message.cursor, tool=message.tool)
             return [Relay(presence, ("presence", self.id))]
         # The end of ink is never dropped: the stroke would stay on the others' screens.
-        if not self._ink.take(now) and not message.end:
+        if not self._meter.take("ink", now) and not message.end:
             return []
         ink = PeerInk(
             session=self.id, stroke=message.stroke, first=message.first, points=message.points,
@@ -202,6 +212,8 @@ class Session:
         return [Relay(ink, None)]
 
     def _rename(self, person: Person, profile: Profile) -> Rename:
-        person = msgspec.structs.replace(person, name=profile.name, color=profile.color)
+        # A login that says what somebody is called means it.
+        name = self._grant.name or profile.name
+        person = msgspec.structs.replace(person, name=name, color=profile.color)
         self.state = Joined(person)
         return Rename(person)

@@ -19,7 +19,7 @@ from server.core.errors import Refusal
 from server.core.ids import RoomId, new_id
 from server.core.records import Candidate, Image, Patch, Record, Stroke
 from server.engine import QueueFull
-from server.generation.plan import has_alpha, prepare, seed_of
+from server.generation.plan import has_alpha, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -138,7 +138,7 @@ class Desk:
             return
         assert self._worker is not None
         for index in sorted(making.missing):
-            job = plan.job_for(new_id(), making.slot(index), seed_of(making.seed, index))
+            job = plan.job_for(new_id(), making.slot(index), making.seeds(index))
             try:
                 self._worker.submit(job)
             except QueueFull:

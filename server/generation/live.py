@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from server.core.records import Candidate, Frame, Image, Layer, Mask, Patch, Put, Record, Stroke
 from server.render.bounds import bounds, rectangle
 
@@ -85,9 +87,8 @@ def _lies_under(frame: Frame, record: Record) -> bool:
 def _looks(record: Record | None) -> object:
     """The part of a record that pictures depend on."""
     match record:
-        case Frame(x=x, y=y, w=w, h=h, prompt=prompt, negative=negative):
-            settings = (record.steps, record.guidance, record.seed, record.sampler)
-            return x, y, w, h, prompt, negative, settings, record.strength, record.live
+        case Frame():
+            return msgspec.structs.replace(record, by="", z="", count=1)
         case Layer(z=z, visible=visible, opacity=opacity):
             return z, visible, opacity
         case Stroke() | Mask() | Image():

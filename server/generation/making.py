@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from server.core.messages import Preview
 from server.core.records import Candidate, Frame
-from server.generation.plan import Plan, seed_of
+from server.generation.plan import Plan, Seeds, seeds_of
 
 if TYPE_CHECKING:
     from gpu.api import JobId
@@ -73,6 +73,9 @@ class Making:
         kind = "live" if self.is_live else "asked"
         return f"{self.room.id}/{self.frame.id}/{kind}/{index}"
 
+    def seeds(self, index: int) -> Seeds:
+        return seeds_of(self.frame, self.seed, index)
+
     def begin(self, index: int) -> bool:
         """Note that a worker began a picture; says whether that makes it a new attempt."""
         self.starts[index] = self.starts.get(index, 0) + 1
@@ -105,7 +108,7 @@ class Making:
             job=self.job,
             index=index,
             blob=blob,
-            seed=seed_of(self.seed, index),
+            seed=self.seeds(index).seed,
             x=frame.x,
             y=frame.y,
             w=frame.w,

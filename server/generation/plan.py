@@ -9,6 +9,9 @@ What kind of work it is follows from what lies under the frame:
   stays as it is (G24);
 - anything else, a sketch above all -> image to image: what lies there, on white paper, since
   paper is what people see that they draw on, at the frame's strength (G25).
+
+A control steers any of these by the same canvas: a scribble control sees the strokes as white
+lines on black, a canny one the edges of what is shown, a depth one the picture itself (G44).
 """
 
 from __future__ import annotations
@@ -16,25 +19,35 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import msgspec
 from PIL import Image
 
-from gpu.api import Job, JobId, ModelInfo, Picture
+from gpu.api import Control, Job, JobId, ModelInfo, Picture
 from server.core.errors import Refusal
+from server.render.edges import edges
 from server.render.viewport import Viewport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from server.core.records import Frame, Record
     from server.render.renderer import Fetch, Rendered, Renderer
 
 WORKER_MIN_PX = 64
 WORKER_MAX_PX = 2048
 PAPER = (255, 255, 255, 255)
+FAR = (0, 0, 0, 255)
+"""Nothing there is as far away as depth pictures know."""
 _SOLID_ALPHA = 128
 _NEGLIGIBLE = 1 / 256
 """A smaller share of the frame left empty is no reason to paint around a picture."""
+
+
+class Seeds(NamedTuple):
+    seed: int
+    variation_seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +57,14 @@ class Plan:
     job: Job
     digest: bytes
 
-    def job_for(self, id: str, slot: str, seed: int) -> Job:
-        return msgspec.structs.replace(self.job, id=JobId(id), slot=slot, seed=seed)
+    def job_for(self, id: str, slot: str, seeds: Seeds) -> Job:
+        return msgspec.structs.replace(
+            self.job,
+            id=JobId(id),
+            slot=slot,
+            seed=seeds.seed,
+            variation_seed=seeds.variation_seed,
+        )
 
 
 def picture_size(frame: Frame, model: ModelInfo) -> tuple[int, int]:
@@ -84,33 +103,51 @@ def prepare(
     fetch: Fetch,
 ) -> Plan:
     """Draw what lies under `frame` and decide what to do with it. Blocking."""
-    width, height = picture_size(frame, model)
-    under = renderer.render(room, frame.id, records, viewport(frame, (width, height)), fetch)
+    size = picture_size(frame, model)
+    view = viewport(frame, size)
+    under = renderer.render(room, frame.id, records, view, fetch)
     image, mask, strength = _work(frame, under)
-    job = Job(
-        id=JobId(""),
+    control = _control(frame, model, under, lambda: renderer.lines(room, frame.id, records, view))
+    job = msgspec.structs.replace(
+        _asked_for(frame, model, size),
         room=room,
         person=person,
-        slot="",
-        prompt=frame.prompt,
-        negative=frame.negative,
-        width=width,
-        height=height,
-        steps=min(frame.steps, model.live_steps) if frame.live else frame.steps,
-        guidance=frame.guidance,
-        sampler=frame.sampler,
         strength=strength,
         image=image,
         mask=mask,
-        live=frame.live,
+        control=control,
     )
     what = msgspec.msgpack.encode(msgspec.structs.replace(job, person=""))
     return Plan(job, hashlib.blake2b(what, digest_size=16).digest())
 
 
-def seed_of(base: int, index: int) -> int:
-    """The seed of a request's picture number `index` (G26)."""
-    return (base + index) % 2**32
+def _asked_for(frame: Frame, model: ModelInfo, size: tuple[int, int]) -> Job:
+    """What the frame's own settings say, for nobody and of nothing yet."""
+    return Job(
+        id=JobId(""),
+        room="",
+        person="",
+        slot="",
+        prompt=frame.prompt,
+        negative=frame.negative,
+        clip_skip=frame.clip_skip,
+        loras=frame.loras,
+        width=size[0],
+        height=size[1],
+        steps=min(frame.steps, model.live_steps) if frame.live else frame.steps,
+        guidance=frame.guidance,
+        variation_seed=frame.variation_seed,
+        variation=frame.variation,
+        sampler=frame.sampler,
+        live=frame.live,
+    )
+
+
+def seeds_of(frame: Frame, base: int, index: int) -> Seeds:
+    """The seeds of a request's picture number `index` (G26); variations share the first (G45)."""
+    following = (base + index) % 2**32, frame.variation_seed
+    varied = base, (frame.variation_seed + index) % 2**32
+    return Seeds(*(varied if frame.variation > 0 else following))
 
 
 def has_alpha(png: bytes) -> bool:
@@ -130,6 +167,35 @@ def _work(frame: Frame, under: Rendered) -> tuple[Picture | None, Picture | None
     return _raw(_on_paper(under.image)), None, frame.strength
 
 
+def _control(
+    frame: Frame, model: ModelInfo, under: Rendered, lines: Callable[[], Image.Image]
+) -> Control | None:
+    """What steers the job, seen as the control's kind wants it (G44). Raises Refusal."""
+    if not frame.control:
+        return None
+    kinds = {info.name: info.kind for info in model.controls}
+    if frame.control not in kinds:
+        raise Refusal(
+            "no_control",
+            f"{model.name} has no control {frame.control}: choose another in the frame's settings",
+        )
+    match kinds[frame.control]:
+        case "scribble":
+            seen = lines()
+        case "canny":
+            seen = edges(_on_paper(under.image))
+        case "depth":
+            seen = Image.alpha_composite(Image.new("RGBA", under.image.size, FAR), under.image)
+            seen = seen.convert("RGB")
+    return Control(
+        name=frame.control,
+        image=_raw(seen),
+        strength=frame.control_strength,
+        start=frame.control_start,
+        end=frame.control_end,
+    )
+
+
 def _empty_share(alpha: Image.Image) -> float:
     return sum(alpha.histogram()[:_SOLID_ALPHA]) / (alpha.width * alpha.height)
 
@@ -139,5 +205,5 @@ def _on_paper(image: Image.Image) -> Image.Image:
 
 
 def _raw(image: Image.Image) -> Picture:
-    mode: Literal["L", "RGBA"] = "L" if image.mode == "L" else "RGBA"
+    mode = cast("Literal['L', 'RGB', 'RGBA']", image.mode)
     return Picture(image.width, image.height, mode, image.tobytes())

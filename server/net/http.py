@@ -7,22 +7,26 @@ import hashlib
 import hmac
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server.core.errors import StoreError
-from server.core.ids import RoomId, is_room_id, new_room_id
+from server.core.errors import Refusal, StoreError
+from server.core.ids import RoomId, is_room_id
 from server.core.messages import BlobStored
+from server.net.logins import is_allowed_origin
 from server.net.pictures import TooManyPixels, UnsupportedPicture, content_type_of, read_header
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
+    from server.core.access import Grant
+    from server.hub import Hub
     from server.settings import Settings
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -46,6 +50,7 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",
 }
 FOREVER = "public, max-age=31536000, immutable"
+MAX_TICKET_BYTES = 16 * 1024
 PRIVATE_FOREVER = "private, max-age=31536000, immutable"
 NOT_BUILT = """<!doctype html><html lang="en"><title>Atelier</title>
 <h1>The web client isn't built yet</h1>
@@ -57,6 +62,19 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 class ErrorBody(msgspec.Struct, frozen=True):
     error: str
     reason: str
+
+
+class TicketRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody came with: a link to the room, or a signed token."""
+
+    link: Annotated[str, Meta(max_length=200)] = ""
+    token: Annotated[str, Meta(max_length=8_000)] = ""
+
+
+class TicketIssued(msgspec.Struct, frozen=True):
+    ticket: str
+    """For `?ticket=` of the room's WebSocket, once, within `expires_s`."""
+    expires_s: float
 
 
 class Assets(StaticFiles):
@@ -74,6 +92,7 @@ def routes(settings: Settings) -> list[Route | Mount]:
         Route("/", start),
         Route("/healthz", health),
         Route("/r/{room}", page),
+        Route("/rooms/{room}/tickets", make_ticket, methods=["POST"]),
         Route("/rooms/{room}/blobs/{name}", get_blob, methods=["GET"]),
         Route("/rooms/{room}/blobs/{name}", put_blob, methods=["PUT"]),
         Mount("/assets", Assets(directory=settings.web_dir / "assets", check_dir=False)),
@@ -83,7 +102,8 @@ def routes(settings: Settings) -> list[Route | Mount]:
 
 async def start(request: Request) -> Response:
     """`GET /`: on to a new room."""
-    return RedirectResponse(f"/r/{new_room_id()}", 303, {"Cache-Control": "no-store"})
+    hub: Hub = request.app.state.hub
+    return RedirectResponse(f"/r/{hub.new_room_id()}", 303, {"Cache-Control": "no-store"})
 
 
 async def health(request: Request) -> Response:
@@ -94,7 +114,7 @@ async def page(request: Request) -> Response:
     """`GET /r/{room}`: the client, whether or not anybody has been in the room yet."""
     settings: Settings = request.app.state.settings
     if not is_room_id(request.path_params["room"]):
-        return error(404, "no_room", "no such room: start from the first page")
+        return no_room()
     index = settings.web_dir / "index.html"
     if not await asyncio.to_thread(index.is_file):
         return HTMLResponse(NOT_BUILT, 503, PAGE_HEADERS)
@@ -113,6 +133,46 @@ async def top_file(request: Request) -> Response:
     if name.startswith(".") or not is_there:
         return error(404, "not_found", "there is nothing here")
     return FileResponse(file, headers=PAGE_HEADERS)
+
+
+async def make_ticket(request: Request) -> Response:
+    """`POST /rooms/{room}/tickets`: exchange a link or a token for a ticket."""
+    settings: Settings = request.app.state.settings
+    hub: Hub = request.app.state.hub
+    room, begun = request.path_params["room"], hub.now()
+    if not is_allowed_origin(request, settings):
+        return error(403, "bad_origin", "this page may not ask: add it to ATELIER_ALLOWED_ORIGINS")
+    if not hub.buckets.take_link(request.app.state.logins.address_of(request), begun):
+        return error(429, "rate", "too many tries from here: wait a little")
+    try:
+        wanted = msgspec.json.decode(
+            await _body(request, MAX_TICKET_BYTES) or b"", type=TicketRequest
+        )
+    except msgspec.DecodeError as failure:
+        return error(400, "bad_request", f"expected a link or a token: {failure}")
+    try:
+        grant = await _grant(request, room, wanted)
+    except StoreError as failure:
+        return error(503, "not_stored", str(failure))
+    if grant is None:
+        await hub.keep_waiting(begun)
+        return no_room()
+    ticket = request.app.state.tickets.issue(room, grant, hub.now())
+    response = json(201, TicketIssued(ticket, settings.ticket_s))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _grant(request: Request, room: str, wanted: TicketRequest) -> Grant | None:
+    hub: Hub = request.app.state.hub
+    if not is_room_id(room):
+        return None
+    if wanted.token:
+        grant: Grant | None = request.app.state.logins.grant_of(
+            RoomId(room), wanted.token, hub.now_ms()
+        )
+        return grant
+    return await hub.invited_by(RoomId(room), wanted.link)
 
 
 async def get_blob(request: Request) -> Response:
@@ -140,11 +200,8 @@ async def put_blob(request: Request) -> Response:
     """Store a picture under its hash, after a look at its size and its header."""
     settings: Settings = request.app.state.settings
     room, name = request.path_params["room"], request.path_params["name"]
-    try:
-        if not is_room_id(room) or not await request.app.state.hub.knows(RoomId(room)):
-            return error(404, "no_room", "no such room: join it first")
-    except StoreError as failure:
-        return error(503, "not_stored", str(failure))
+    if (refused := _refused_upload(request, RoomId(room))) is not None:
+        return refused
     if not _BLOB.fullmatch(name):
         return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
     data = await _body(request, settings.max_blob_bytes)
@@ -152,6 +209,23 @@ async def put_blob(request: Request) -> Response:
         reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
         return error(413, "too_large", reason)
     return await _store(request, RoomId(room), name, data)
+
+
+def _refused_upload(request: Request, room: RoomId) -> Response | None:
+    """Why whoever shows this badge, or none, may not store a picture now."""
+    hub: Hub = request.app.state.hub
+    _, _, badge = request.headers.get("authorization", "").partition("Bearer ")
+    found = hub.seat_of(room, badge)
+    if found is None:
+        return error(404, "no_room", "no such room, or you aren't in it: join it first")
+    hosted, seat = found
+    try:
+        hosted.check_may_change(seat)
+    except Refusal as refusal:
+        return error(403, refusal.code, refusal.reason)
+    if not seat.meter.take("blobs", hub.now()):
+        return error(429, "rate", "too many pictures at once: send it again in a few seconds")
+    return None
 
 
 async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Response:
@@ -185,6 +259,12 @@ async def _body(request: Request, max_bytes: int) -> bytes | None:
     except ClientDisconnect:
         return b""
     return bytes(body)
+
+
+def no_room() -> Response:
+    return error(
+        404, "no_room", "no such room, or none that you may enter: start from the first page"
+    )
 
 
 def error(status: int, code: str, reason: str) -> Response:

@@ -9,19 +9,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.responses import PlainTextResponse
 
+from server.core.access import STRANGER
 from server.core.codec import BAD_MESSAGE
 from server.core.ids import RoomId, is_room_id
+from server.hub import NO_ROOM
+from server.net.logins import is_allowed_origin
 from server.net.senders import sender_of
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
+    from server.core.access import Grant
+    from server.core.tickets import Tickets
     from server.hub import Connection, Hub
     from server.settings import Settings
 
-NO_ROOM = 4404
+BAD_TICKET = 4401, "this ticket is used up or too old: get another"
 HELLO_TIMEOUT_S = 10.0
 
 
@@ -36,24 +42,29 @@ async def room_socket(websocket: WebSocket) -> None:
     await websocket.accept()
     sender = sender_of(websocket, settings.max_outbox_bytes)
     room = websocket.path_params["room"]
-    if is_room_id(room):
-        connection = hub.connect(RoomId(room), sender)
+    if not is_room_id(room):
+        sender.close(*NO_ROOM)
+    elif (grant := grant_of(websocket, RoomId(room), hub.now())) is None:
+        sender.close(*BAD_TICKET)
+    else:
+        address = websocket.app.state.logins.address_of(websocket)
+        connection = hub.connect(RoomId(room), sender, grant, address)
         try:
             await receive_all(websocket, hub, connection)
         finally:
             hub.disconnect(connection)
-    else:
-        sender.close(NO_ROOM, "no such room: start from the first page")
     await sender.drained()
 
 
-def is_allowed_origin(websocket: WebSocket, settings: Settings) -> bool:
-    """Browsers always say where a page is from: another site's may not use this one's rooms."""
-    origin = websocket.headers.get("origin")
-    if origin is None or origin in settings.origins:
-        return True
-    _, _, host = origin.partition("://")
-    return host != "" and host == websocket.headers.get("host")
+def grant_of(websocket: WebSocket, room: RoomId, now: float) -> Grant | None:
+    """What somebody came with; None if that is a ticket that isn't good."""
+    ticket = websocket.query_params.get("ticket")
+    tickets: Tickets = websocket.app.state.tickets
+    grant = STRANGER if ticket is None else tickets.redeem(room, ticket, now)
+    login: str = websocket.app.state.logins.login_of(websocket)
+    if grant is None or grant.login or not login:
+        return grant
+    return msgspec.structs.replace(grant, login=login)
 
 
 async def receive_all(websocket: WebSocket, hub: Hub, connection: Connection) -> None:

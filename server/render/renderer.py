@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
+LINE = "#ffffff"
 Fetch = Callable[[str], bytes | None]
 """Reads a blob by name, blocking; None if there is none."""
 
@@ -70,8 +71,25 @@ class Renderer:
         self, room: str, frame: str, records: Iterable[Record], viewport: Viewport, fetch: Fetch
     ) -> Rendered:
         """Draw what `viewport` shows of `records`, with the mask strokes of `frame`."""
-        key = (room, frame)
-        view, borrowed = self._borrow(key, viewport)
+        return self._draw((room, frame), None, records, viewport, fetch)
+
+    def lines(
+        self, room: str, frame: str, records: Iterable[Record], viewport: Viewport
+    ) -> Image.Image:
+        """The strokes that `viewport` shows, as white lines on black (L); erasers erase."""
+        drawn = self._draw((room, frame, LINE), LINE, records, viewport, lambda _blob: None)
+        return drawn.image.getchannel("A")
+
+    def _draw(
+        self,
+        key: tuple[str, ...],
+        ink: str | None,
+        records: Iterable[Record],
+        viewport: Viewport,
+        fetch: Fetch,
+    ) -> Rendered:
+        room, frame = key[:2]
+        view, borrowed = self._borrow(key, viewport, ink)
         try:
             image, mask = view.draw(records, frame, _Stencils(self, room, fetch))
         except BaseException:
@@ -86,15 +104,15 @@ class Renderer:
             if isinstance(key, tuple) and key[0] == room:
                 self._views.drop(key)
 
-    def _borrow(self, key: Hashable, viewport: Viewport) -> tuple[View, bool]:
+    def _borrow(self, key: Hashable, viewport: Viewport, ink: str | None) -> tuple[View, bool]:
         """The kept view, if it fits and nobody else is drawing on it; else a new one."""
         with self._lock:
             if key in self._in_use:
-                return View(viewport), False
+                return View(viewport, ink), False
             self._in_use.add(key)
         kept = self._views.get(key)
         if kept is None or kept.viewport != viewport:
-            return View(viewport), True
+            return View(viewport, ink), True
         return kept, True
 
     def _give_back(self, key: Hashable, view: View | None, borrowed: bool) -> None:

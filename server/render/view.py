@@ -52,8 +52,10 @@ class View:
     """After `draw`, `drawn` counts the items that had to be drawn, `has_pictures` says whether any
     of what is in view is an image record, and `incomplete` that one's picture was missing."""
 
-    def __init__(self, viewport: Viewport) -> None:
+    def __init__(self, viewport: Viewport, ink: str | None = None) -> None:
+        """With an `ink` strokes alone are drawn, all in this colour and opaque."""
         self.viewport = viewport
+        self._ink = ink
         self.drawn = 0
         self.incomplete = False
         self.has_pictures = False
@@ -144,6 +146,8 @@ class View:
                 continue
             self.drawn += 1
             if isinstance(record, ImageRecord):
+                if self._ink is not None:
+                    continue
                 picture = self._stencils.picture(record, self.viewport, window)
                 if picture is None:
                     self.incomplete = True
@@ -153,7 +157,11 @@ class View:
                 )
             else:
                 stencil = self._stencils.coverage(record, self.viewport, window)
-                _stroke(image, visible.within(part), record, stencil.crop(visible.within(window)))
+                cut = stencil.crop(visible.within(window))
+                if self._ink is None:
+                    _stroke(image, visible.within(part), record, cut)
+                else:
+                    _lay(image, visible.within(part), cut, self._ink, record.erase)
 
 
 def _stroke(
@@ -162,12 +170,18 @@ def _stroke(
     opacity = record.opacity if isinstance(record, Stroke) else 1.0
     if opacity < 1:
         stencil = faded(stencil, opacity)
-    if record.erase:
+    color = record.color if isinstance(record, Stroke) else _MASK_COLOR
+    _lay(image, place, stencil, color, record.erase)
+
+
+def _lay(
+    image: Image.Image, place: PixelBox, stencil: Image.Image, color: str, erase: bool
+) -> None:
+    if erase:
         below = image.crop(place)
         below.putalpha(ImageChops.multiply(below.getchannel("A"), ImageChops.invert(stencil)))
         image.paste(below, place)
         return
-    color = record.color if isinstance(record, Stroke) else _MASK_COLOR
     ink = Image.new("RGBA", place.size, color)
     ink.putalpha(stencil)
     image.alpha_composite(ink, place[:2])

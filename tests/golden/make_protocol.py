@@ -37,8 +37,11 @@ STROKE: Json = {
 }  # fmt: skip
 FRAME: Json = {
     "type": "frame", "id": "frame-1", "by": "", "z": "a1", "x": 0.0, "y": -100.0, "w": 256.0,
-    "h": 256.0, "prompt": "a red house", "negative": "", "steps": 20, "guidance": 4.0,
-    "seed": None, "sampler": "dpmpp_2m", "strength": 0.7, "count": 1, "live": False,
+    "h": 256.0, "prompt": "a red house", "negative": "", "clip_skip": 0,
+    "loras": {"ink": 0.75}, "steps": 20, "guidance": 4.0, "seed": None,
+    "variation_seed": 3, "variation": 0.25, "sampler": "dpmpp_2m",
+    "strength": 0.7, "control": "controlnet", "control_strength": 0.5, "control_start": 0.0,
+    "control_end": 0.75, "count": 1, "live": False,
 }  # fmt: skip
 LAYER: Json = {
     "type": "layer", "id": "layer-1", "by": "", "z": "a0", "name": "Layer", "visible": True,
@@ -65,10 +68,26 @@ CANDIDATE: Json = {
 MODEL: Json = {
     "name": "embedded", "native_px": 256, "multiple_px": 32, "min_px": 64, "max_px": 512,
     "device": "cpu", "dtype": "float32", "steps": 20, "guidance": 4.0, "sampler": "dpmpp_2m",
-    "live_steps": 4,
+    "live_steps": 4, "loras": ["ink", "gouache"],
+    "controls": [{"name": "controlnet", "kind": "scribble"}],
 }  # fmt: skip
 ENGINE: Json = {"t": "engine", "state": "ready", "detail": "", "model": MODEL}
-PERSON: Json = {"session": "s1", "person": "ann", "name": "Ann", "color": "#aa0000"}
+PERSON: Json = {
+    "session": "s1", "person": "ann", "name": "Ann", "color": "#aa0000", "role": "host",
+    "muted": False,
+}  # fmt: skip
+ACCESS: Json = {
+    "type": "access", "id": ":access:room", "by": "ann", "open": True, "role": "editor",
+}  # fmt: skip
+MEMBER: Json = {
+    "type": "member", "id": ":member:bob", "by": "ann", "person": "bob", "name": "Bob",
+    "role": None, "muted": True, "banned": False,
+}  # fmt: skip
+INVITE: Json = {
+    "type": "invite", "id": ":invite:op-00007", "by": "ann", "role": "viewer",
+    "digest": "0f" * 32, "expires_ms": 1_790_000_000_000,
+}  # fmt: skip
+LOCK: Json = {"type": "lock", "id": ":lock:frame-1", "by": "ann", "of": "frame-1"}
 STYLE: Json = {
     "kind": "stroke", "size": 8.0, "color": "#1e1e1e", "opacity": 1.0, "erase": False,
     "pen": True, "layer": None, "frame": None,
@@ -95,6 +114,19 @@ def edit(record: str, base: int, delta: list[int | str], field: str = "prompt") 
     return {"c": "edit", "id": record, "field": field, "base": base, "delta": delta}
 
 
+DEEDS: list[Json] = [
+    {"d": "access", "open": False, "role": "viewer"},
+    {"d": "invite", "role": "editor", "expires_ms": 1_790_000_000_000},
+    {"d": "revoke", "invite": ":invite:op-00007"},
+    {"d": "role", "person": "bob", "role": None},
+    {"d": "mute", "person": "bob", "muted": True},
+    {"d": "kick", "person": "bob"},
+    {"d": "ban", "person": "bob", "banned": True},
+    {"d": "lock", "record": "frame-1", "locked": True},
+    {"d": "clear"},
+    {"d": "take_back", "person": "bob"},
+]
+
 CLIENT: dict[str, Json] = {
     "hello": {"t": "hello", "protocol": 1, "key": hexed(KEY), "name": "Änn 😀", "color": "#aa0000"},
     "hello that resumes": {
@@ -116,6 +148,10 @@ CLIENT: dict[str, Json] = {
     "cancel": {"t": "cancel", "frame": "frame-1"},
     "accept": {"t": "accept", "id": "op-00005", "candidate": "cand-1", "image": "image-9"},
     "discard": {"t": "discard", "id": "op-00006", "candidate": "cand-1"},
+    **{
+        f"moderate: {deed['d']}": {"t": "moderate", "id": "op-00007", "deed": deed}
+        for deed in DEEDS
+    },
     "presence": {"t": "presence", "cursor": [1.5, -2.25], "tool": "brush"},
     "presence without a cursor": {"t": "presence", "cursor": None, "tool": ""},
     "first ink": {
@@ -139,13 +175,13 @@ SERVER: dict[str, Json] = {
         "t": "welcome", "protocol": 1, "session": "s1", "person": "ann", "epoch": "e1",
         "seq": 300, "mode": "snapshot", "people": [PERSON],
         "limits": {"message_bytes": 1048576, "blob_bytes": 33554432, "blob_px": 67108864},
-        "engine": ENGINE,
+        "engine": ENGINE, "badge": "b1",
     },
     "snapshot of every kind of record": {
         "t": "snapshot",
         "records": [
             by(LAYER, "ann"), by(STROKE, "ann"), by(IMAGE, "bob"), by(FRAME, "bob"),
-            by(MASK, "bob"), JOB, CANDIDATE,
+            by(MASK, "bob"), JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK,
         ],
     },
     "ready": {"t": "ready", "seq": 300},
@@ -163,6 +199,7 @@ SERVER: dict[str, Json] = {
         "reason": "there is a record stroke-1 already: give the new one an id of its own",
     },
     "history": {"t": "history", "undo": 3, "redo": 0},
+    "invited": {"t": "invited", "id": "op-00007", "link": "op-00007.secret"},
     "joined": {"t": "joined", "person": PERSON},
     "left": {"t": "left", "session": "s1"},
     "peer presence": {"t": "peer_presence", "session": "s1", "cursor": [1.5, -2.25], "tool": "pan"},
@@ -500,11 +537,44 @@ def candidates() -> Json:
     }  # fmt: skip
 
 
+def hosts() -> Json:
+    """Ann is the host here, and Bob an editor."""
+    lock = {"t": "moderate", "deed": {"d": "lock", "record": "frame-1", "locked": True}}
+    sweep = {"t": "moderate", "deed": {"d": "take_back", "person": "bob"}}
+    other = {**STROKE, "id": "stroke-2"}
+    return {
+        "name": "a host locks, and takes back what somebody did",
+        "steps": [
+            taken(op("ann", "op-00001", put(STROKE), put(FRAME)), 1),
+            taken(op("bob", "op-00002", patch("stroke-1", x=5.0, y=5.0), put(other)), 2),
+            refused(asks("bob", id="op-00003", **lock), "not_host"),
+            applied(asks("ann", id="op-00004", **lock), 3, put(LOCK)),
+            refused(op("bob", "op-00005", patch("frame-1", steps=9)), "locked"),
+            refused(op("bob", "op-00006", edit("frame-1", 3, ["x"])), "locked"),
+            refused(op("bob", "op-00007", put(MASK)), "locked"),
+            refused(op("bob", "op-00008", delete(LOCK["id"])), "server_owned"),
+            refused(op("bob", "op-00009", put(ACCESS)), "server_owned"),
+            taken(op("ann", "op-00010", patch("stroke-1", y=6.0), patch("frame-1", steps=9)), 4),
+            applied(
+                asks("ann", id="op-00011", **sweep), 5,
+                delete("stroke-2"), patch("stroke-1", x=0.0),
+            ),
+            applied(
+                asks("ann", t="undo", id="op-00012"), 6,
+                patch("stroke-1", x=5.0), put(by(other, "bob")),
+            ),
+        ],
+        "records": [
+            by(STROKE, "ann", x=5.0, y=6.0), by(FRAME, "ann", steps=9), LOCK, by(other, "bob"),
+        ],
+    }  # fmt: skip
+
+
 def room() -> Json:
     scripts = (
         last_writer_wins(), delete_beats_patch(), once_only(), refusals(), typing_together(),
         undo_and_redo(), undo_spares_others(),
-        candidates(),
+        candidates(), hosts(),
     )  # fmt: skip
     return {"scripts": list(scripts)}
 

@@ -40,7 +40,11 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def pytest_configure(config: pytest.Config) -> None:
     # diffusers hands torch tensors to numpy in a way that numpy 2 grumbles about.
-    for line in ("ignore:__array__ implementation:DeprecationWarning",):
+    for line in (
+        "ignore:__array__ implementation:DeprecationWarning",
+        # Of peft, when diffusers loads a second adapter.
+        "ignore:Already found a `peft_config` attribute:UserWarning",
+    ):
         config.addinivalue_line("filterwarnings", line)
 
 
@@ -57,6 +61,8 @@ def save_tokenizer(folder: Path, length: int) -> None:
         *(f"{letter}</w>" for letter in _LETTERS),
         "<|startoftext|>",
         "<|endoftext|>",
+        ",",
+        ",</w>",
     ]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
@@ -76,10 +82,10 @@ def save_text_encoder(folder: Path, length: int) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
-        vocab_size=54,
+        vocab_size=56,
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=1,
+        num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=length,
         bos_token_id=52,

@@ -280,6 +280,51 @@ def test_g6_cancelling_an_unknown_job_changes_nothing(harness: Harness) -> None:
     assert len(harness.seen) == 2
 
 
+def test_g46_a_request_done_before_gives_its_picture_without_a_step(harness: Harness) -> None:
+    first, again = job(steps=2), job(steps=2, room="other", person="bob", live=True)
+    harness.engine.submit(first)
+    picture = harness.until_ended(first)[first.id]
+    steps: list[StepPlan] = []
+    harness.runner.sabotage = steps.append
+    harness.engine.submit(again)
+
+    end = harness.until_ended(again)[again.id]
+
+    assert isinstance(picture, Done)
+    assert isinstance(end, Done)
+    assert end.png == picture.png
+    assert harness.seen[-2:] == [Started(again.id), end]
+    assert not steps
+
+
+def test_g46_another_seed_is_another_picture(harness: Harness) -> None:
+    jobs = [job(steps=1), job(steps=1, seed=8)]
+    for request in jobs:
+        harness.engine.submit(request)
+        harness.until_ended(request)
+
+    pictures = [event.png for event in harness.seen if isinstance(event, Done)]
+    assert pictures[0] != pictures[1]
+
+
+def test_f8_a_picture_that_is_there_already_replaces_what_runs_in_its_slot(
+    harness: Harness,
+) -> None:
+    known = job(steps=1)
+    harness.engine.submit(known)
+    harness.until_ended(known)
+    old, new = job(slot="frame", steps=150), job(slot="frame", steps=1)
+    harness.engine.submit(old)
+    while not isinstance(harness.next(), Preview):
+        pass
+    harness.engine.submit(new)
+
+    ends = harness.until_ended(old, new)
+
+    assert ends[old.id] == Cancelled(old.id, "superseded")
+    assert isinstance(ends[new.id], Done)
+
+
 def test_f11_a_full_queue_refuses_with_a_reason(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

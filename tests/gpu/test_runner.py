@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from gpu.api import Job, Sampler
+from gpu.painting import turned
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
@@ -60,6 +61,15 @@ def stock(folder: Path, family: StableDiffusion, request: Job, pipeline_name: st
         folder, scheduler=scheduler, safety_checker=None, feature_extractor=None
     )
     pipeline.set_progress_bar_config(disable=True)
+    if request.clip_skip:
+        # Where transformers has the layers in the encoder itself, diffusers looks one level lower.
+        vars(pipeline.text_encoder).setdefault("text_model", pipeline.text_encoder)
+    if request.loras:
+        for name in request.loras:
+            pipeline.load_lora_weights(folder / "loras" / f"{name}.safetensors", adapter_name=name)
+        pipeline.set_adapters(list(request.loras), list(request.loras.values()))
+    # Pipelines switch TCD's noise off unless they are told its scheduler's own default.
+    eta = 0.3 if request.sampler == "tcd" else 0.0
     arguments: dict[str, Any] = {"height": request.height, "width": request.width}
     if request.image is not None:
         pixels = np.frombuffer(request.image.data, np.uint8).reshape(request.height, -1, 4)
@@ -70,6 +80,8 @@ def stock(folder: Path, family: StableDiffusion, request: Job, pipeline_name: st
         num_inference_steps=request.steps,
         guidance_scale=request.guidance,
         generator=torch.Generator().manual_seed(request.seed),
+        clip_skip=request.clip_skip or None,
+        eta=eta,
         output_type="latent",
         **arguments,
     )
@@ -90,6 +102,48 @@ def test_g2_a_seed_gives_the_picture_that_diffusers_gives(
 
     theirs = stock(tiny_folder, tiny, request, "StableDiffusionPipeline")
     assert relative_error(ours, theirs) < 2e-5
+
+
+def test_g41_clip_skip_is_what_diffusers_does(
+    runner: Runner, tiny: StableDiffusion, tiny_folder: Path
+) -> None:
+    # Diffusers reads the negative prompt with all layers; ours reads both in the same way.
+    request = job(clip_skip=1, steps=3, guidance=1.0)
+
+    (ours,) = run(runner, [request])
+
+    theirs = stock(tiny_folder, tiny, request, "StableDiffusionPipeline")
+    assert relative_error(ours, theirs) < 2e-5
+    (usual,) = run(runner, [job(steps=3, guidance=1.0)])
+    assert relative_error(ours, usual) > 1e-3
+
+
+def test_g40_a_picture_does_not_depend_on_how_long_the_others_prompts_are(runner: Runner) -> None:
+    long = "a red house, a blue tree, a green hill"
+    jobs = [
+        job(prompt=long, seed=1),
+        job(seed=2),
+        job(negative=long, seed=3),
+        job(prompt=long, guidance=1.0, seed=4),
+    ]
+
+    together = run(runner, jobs)
+
+    for request, latents in zip(jobs, together, strict=True):
+        (alone,) = run(runner, [request])
+        assert relative_error(latents, alone) < 1e-5
+
+
+def test_g40_both_prompts_of_a_row_have_equally_many_windows(
+    runner: Runner, tiny: StableDiffusion
+) -> None:
+    painting = runner.prepare(job(prompt="a", negative="bbbbb, bbbbbbbb, ccccccccc"))
+
+    assert painting.negative is not None
+    assert painting.prompt.shape == painting.negative.shape
+    window = tiny.encode_prompt("").shape[0]
+    assert torch.equal(painting.prompt[:window], tiny.encode_prompt("a"))
+    assert torch.equal(painting.prompt[window : 2 * window], tiny.encode_prompt(""))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 0.0])
@@ -130,6 +184,38 @@ def test_g2_a_seeds_picture_does_not_depend_on_its_batch_mates(runner: Runner) -
     for request, latents in zip(jobs, together, strict=True):
         (alone,) = run(runner, [request])
         assert relative_error(latents, alone) < 1e-5
+
+
+def test_g45_a_variation_lies_between_two_seeds(runner: Runner) -> None:
+    def noise(**fields: Any) -> Tensor:
+        return runner.prepare(job(sampler="ddim", **fields)).latents
+
+    one, other = noise(seed=1), noise(seed=2)
+
+    assert torch.equal(noise(seed=1, variation_seed=2), one)
+    torch.testing.assert_close(noise(seed=1, variation_seed=2, variation=1.0), other)
+    half = noise(seed=1, variation_seed=2, variation=0.5)
+    torch.testing.assert_close(half.norm(), one.norm(), rtol=0.05, atol=0)
+    torch.testing.assert_close((half * one).sum(), (half * other).sum(), rtol=0.25, atol=0)
+    torch.testing.assert_close(turned(one, one, 0.3), one)
+
+
+def test_g1_a_mask_over_a_sampler_that_remembers_keeps_what_it_should(runner: Runner) -> None:
+    pixels = gradient()
+    pixels[:, 96:, 3] = 0
+    mask = np.zeros((128, 128), np.uint8)
+    mask[:, 64:] = 255
+    for sampler in ("heun", "unipc", "dpmpp_sde"):
+        request = job(
+            image=picture(pixels), mask=picture(mask), steps=6, strength=0.5, sampler=sampler
+        )
+        painting = runner.prepare(request)
+        assert painting.blend is not None
+
+        (final,) = run(runner, [request])
+
+        assert torch.equal(final[:, :, :4], painting.blend.known[:, :, :4])
+        assert bool(torch.isfinite(final).all())
 
 
 def test_g2_a_step_that_failed_and_is_tried_again_draws_the_same_noise(

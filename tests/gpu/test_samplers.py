@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, get_args
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from gpu.api import Sampler
 from gpu.samplers.table import SamplerError, Table, Tables, start_step
-from gpu.samplers.update import advance, guide
+from gpu.samplers.update import advance, guide, recall
 from tests.gpu.conftest import EPSILON, V_PREDICTION
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
@@ -39,6 +40,7 @@ def diffusers_loop(
 ) -> Tensor:
     """What StableDiffusion(Img2Img)Pipeline does with a scheduler."""
     noise = torch.randn(SHAPE, generator=generator)
+    first *= scheduler.order
     timesteps = scheduler.timesteps[first:]
     if known is None:
         latents = noise * scheduler.init_noise_sigma
@@ -48,20 +50,27 @@ def diffusers_loop(
         latents = scheduler.add_noise(known, noise, timesteps[:1])
     for timestep in timesteps:
         output = model(scheduler.scale_model_input(latents, timestep), timestep)
-        result = scheduler.step(output, timestep, latents, generator=generator)
+        more = {"generator": generator} if takes_generator(scheduler) else {}
+        result = scheduler.step(output, timestep, latents, **more)
         latents = result.prev_sample
     return latents
+
+
+def takes_generator(scheduler: Any) -> bool:
+    return "generator" in inspect.signature(scheduler.step).parameters
 
 
 def table_loop(table: Table, known: Tensor | None, generator: torch.Generator) -> Tensor:
     noise = torch.randn(SHAPE, generator=generator)
     latents = table.start[1] * noise + (0 if known is None else table.start[0] * known)
-    x0 = torch.zeros(SHAPE)
+    x0, kept = torch.zeros(SHAPE), torch.zeros(1, 2, *SHAPE[1:])
     for step in range(table.num_steps):
         output = model(latents, table.timesteps[step])
         drawn = torch.randn(SHAPE, generator=generator) if table.draws_noise(step) else None
         row = table.coefficients[step : step + 1]
-        latents, x0 = advance(latents, output, x0, drawn, row)
+        following, x0_now = advance(latents, output, x0, drawn, row)
+        following, kept = recall(following, latents, output, x0, kept, table.recalls(step)[None])
+        latents, x0 = following, x0_now
     return latents
 
 
@@ -160,8 +169,16 @@ def test_g1_a_sampler_that_would_divide_by_zero_says_so() -> None:
         tables.table("ddim", 20)
 
 
-def test_g1_lcm_takes_more_steps_than_it_was_distilled_in() -> None:
-    assert Tables(V_PREDICTION).table("lcm", 100).num_steps == 100
+@pytest.mark.parametrize("sampler", ["lcm", "tcd"])
+def test_g1_more_steps_than_a_model_was_distilled_in_are_taken(sampler: Sampler) -> None:
+    assert Tables(V_PREDICTION).table(sampler, 100).num_steps == 100
+
+
+def test_g1_heun_has_a_row_for_each_evaluation_of_the_model() -> None:
+    table = Tables(EPSILON).table("heun", 10)
+
+    assert (table.num_steps, table.rows_per_step) == (19, 2)
+    assert Tables(EPSILON).table("heun", 10, 6).num_steps == 7
 
 
 def test_tables_are_probed_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image as Pixels
 
@@ -144,12 +145,73 @@ async def test_g25_a_sketch_or_a_whole_picture_is_image_to_image_on_paper(
         assert job.strength == pytest.approx(0.4)
 
 
+CONTROLS = tuple(api.ControlInfo(f"my-{kind}", kind) for kind in ("scribble", "canny", "depth"))
+
+
+@pytest.mark.parametrize(
+    ("control", "mode", "on_line", "beside", "far"),
+    [
+        ("my-scribble", "L", 255, 0, 0),
+        ("my-canny", "L", 0, None, 0),
+        ("my-depth", "RGB", (255, 0, 0), None, (0, 0, 0)),
+    ],
+)
+async def test_g44_a_control_sees_what_lies_under_the_frame_in_its_own_way(
+    control: str, mode: str, on_line: object, beside: object, far: object
+) -> None:
+    async with Studio() as studio:
+        studio.engine.tell("ready", msgspec.structs.replace(MODEL, controls=CONTROLS))
+        studio.room.put(canvas.stroke("s", (20, 64), (236, 64), size=40.0))
+        steered: dict[str, Any] = {
+            "control_strength": 0.5,
+            "control_start": 0.1,
+            "control_end": 0.8,
+        }
+        (job,) = await asked(studio, canvas.frame(control=control, strength=1.0, **steered))
+        assert job.control is not None
+        assert job.image is None
+        assert (job.control.name, job.control.strength) == (control, 0.5)
+        assert (job.control.start, job.control.end) == (0.1, 0.8)
+        assert job.control.image.mode == mode
+        seen = Pixels.frombytes(mode, (64, 64), job.control.image.data)
+        assert seen.getpixel((32, 16)) == on_line
+        assert seen.getpixel((32, 50)) == far
+        column = [seen.getpixel((32, y)) for y in range(64)]
+        assert beside is not None or any(column)
+
+
+async def test_g44_a_control_that_the_model_lacks_fails_by_its_name() -> None:
+    async with Studio() as studio:
+        studio.room.put(canvas.frame(control="canny"))
+        ask(studio)
+        await studio.room.until(lambda: studio.room.job("job").state == "failed")
+        assert "has no control canny" in studio.room.job("job").reason
+
+
+async def test_g44_what_else_a_frame_sets_reaches_the_worker() -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio, canvas.frame(loras={"ink": 0.5}, clip_skip=2))
+        assert (job.loras, job.clip_skip, job.control) == ({"ink": 0.5}, 2, None)
+
+
 async def test_g26_pictures_of_one_request_have_seeds_in_a_row_and_slots_of_their_own() -> None:
     async with Studio() as studio:
         jobs = await asked(studio, canvas.frame(seed=2**32 - 2, count=3), 3)
         assert [job.seed for job in jobs] == [2**32 - 2, 2**32 - 1, 0]
         assert [job.slot for job in jobs] == [f"room/frame/asked/{i}" for i in range(3)]
         assert {(job.room, job.person, job.live) for job in jobs} == {("room", "ann", False)}
+
+
+async def test_g45_variations_share_the_seed_and_have_variation_seeds_in_a_row() -> None:
+    async with Studio() as studio:
+        frame = canvas.frame(seed=5, variation=0.2, variation_seed=2**32 - 1, count=2)
+        jobs = await asked(studio, frame, 2)
+        assert [(job.seed, job.variation_seed) for job in jobs] == [(5, 2**32 - 1), (5, 0)]
+        assert {job.variation for job in jobs} == {0.2}
+        for job in jobs:
+            studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: studio.room.job("job").state == "done")
+        assert {candidate.seed for candidate in studio.room.candidates()} == {5}
 
 
 async def test_g26_the_picture_is_of_the_canvas_as_it_was_when_asked_for() -> None:

@@ -8,7 +8,6 @@ import "fake-indexeddb/auto";
 import { IDBFactory } from "fake-indexeddb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Socket } from "../src/net/connection";
-import { newId } from "../src/net/identity";
 import { openRoom, type World } from "../src/net/open-room";
 import type { RoomClient } from "../src/sync/room-client";
 import { INK_STYLE, makeFrame, makeStroke } from "./support/records";
@@ -38,6 +37,7 @@ function enter(roomId: string, disk = new IDBFactory()): RoomClient {
       sockets.push(socket);
       return socket as unknown as Socket;
     },
+    post: (url, body) => fetch(url, { method: "POST", body }),
     onChange: () => () => {},
     isOnline: () => true,
   };
@@ -52,19 +52,25 @@ const online = (...rooms: RoomClient[]) =>
     5_000,
   );
 
+/** The id of a room that can be made. */
+async function newRoom(): Promise<string> {
+  const answer = await fetch(`${origin}/`, { redirect: "manual" });
+  return answer.headers.get("location")?.split("/")[2] ?? "";
+}
+
 afterEach(() => {
   for (const room of open.splice(0)) room.close();
 });
 
 describe.skipIf(origin === "")("a running server", () => {
   it("lets two people draw, type and undo together", async () => {
-    const roomId = newId() + newId();
+    const roomId = await newRoom();
     const [ann, bob] = [enter(roomId), enter(roomId)];
     await online(ann, bob);
     await vi.waitFor(() => expect(ann.peers.size).toBe(1));
     ann.submit([{ c: "put", record: makeFrame("frame-1") }]);
     ann.submit([{ c: "put", record: makeStroke("stroke-1") }]);
-    await vi.waitFor(() => expect(bob.records.size).toBe(2));
+    await vi.waitFor(() => expect(bob.records.has("stroke-1")).toBe(true));
     for (let i = 1; i <= 20; i++) {
       ann.setText(
         "frame-1",
@@ -87,7 +93,7 @@ describe.skipIf(origin === "")("a running server", () => {
   });
 
   it("saves a thousand edits over lines that break", async () => {
-    const roomId = newId() + newId();
+    const roomId = await newRoom();
     const [ann, bob] = [enter(roomId), enter(roomId)];
     await online(ann, bob);
     for (let i = 0; i < 1_000; i++) {
@@ -98,12 +104,12 @@ describe.skipIf(origin === "")("a running server", () => {
       }
     }
     await vi.waitFor(() => expect(ann.unsaved).toBe(0), 15_000);
-    await vi.waitFor(() => expect(bob.records.size).toBe(1_000), 15_000);
+    await vi.waitFor(() => expect(bob.records.size).toBeGreaterThanOrEqual(1_000), 15_000);
     expect([...bob.records.values()].sort()).toEqual([...ann.records.values()].sort());
   });
 
   it("has everything once that was typed on pages that crashed", async () => {
-    const roomId = newId() + newId();
+    const roomId = await newRoom();
     const bob = enter(roomId);
     await online(bob);
     bob.submit([{ c: "put", record: makeFrame("frame-1") }]);
@@ -129,7 +135,7 @@ describe.skipIf(origin === "")("a running server", () => {
   });
 
   it("takes ink and cursors, and pictures over HTTP", async () => {
-    const roomId = newId() + newId();
+    const roomId = await newRoom();
     const [ann, bob] = [enter(roomId), enter(roomId)];
     await online(ann, bob);
     ann.sendInk("stroke-1", INK_STYLE, [

@@ -85,6 +85,7 @@ function enter(server: Server, person: string, disk = new IDBFactory()): RoomCli
       server.lines.push(line);
       return line;
     },
+    post: () => Promise.reject(new Error("not here")),
     onChange: () => () => {},
     isOnline: () => true,
   };

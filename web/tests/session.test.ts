@@ -53,6 +53,39 @@ describe("one's own edits", () => {
     expect(bench.session.records.size).toBe(2);
   });
 
+  it.each([
+    { sampler: "brownian" },
+    { clip_skip: 13 },
+    { loras: { ink: 5 } },
+    { loras: { ink: Number.NaN } },
+    { loras: { "": 1 } },
+    { loras: JSON.parse('{"__proto__": 1}') },
+    { loras: { ["a".repeat(81)]: 1 } },
+    { loras: Object.fromEntries(Array.from({ length: 9 }, (_, n) => [String(n), 1])) },
+    { loras: ["ink"] },
+    { control: "a\nb" },
+    { control: null },
+    { control_strength: 2.5 },
+    { control_end: -0.1 },
+    { variation: 1.1 },
+    { variation_seed: 2 ** 32 },
+  ])("w5_of a frame's settings that no frame may have are not sent: %j", (fields) => {
+    const bench = new Bench();
+    bench.join(makeFrame("frame-1"));
+    bench.session.submit([{ c: "patch", id: "frame-1", fields }]);
+    expect(bench.refusals).toEqual(["invalid"]);
+    expect(bench.sent()).toEqual([]);
+  });
+
+  it("sets what a frame may have", () => {
+    const bench = new Bench();
+    bench.join(makeFrame("frame-1"));
+    const fields = { loras: { "ink wash": -0.5 }, control: "", variation: 0.5, clip_skip: 2 };
+    bench.session.submit([{ c: "patch", id: "frame-1", fields }]);
+    expect(bench.refusals).toEqual([]);
+    expect(bench.session.records.get("frame-1")).toMatchObject(fields);
+  });
+
   it("stay on top of what others do to the same field, until the server has decided", () => {
     const bench = new Bench();
     bench.join(makeStroke("stroke-1"));

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.core import codec
+from server.core.access import Standing
 from server.core.errors import ProtocolError, Refusal
-from server.core.ids import Epoch, PersonId, RoomId, SessionId
-from server.core.limits import SessionLimits
+from server.core.ids import Epoch, PersonId, RoomId
 from server.core.messages import CLOSE_CODES, Hello, Op, Redo, Refused, Undo
+from server.core.moderation import Decider
 from server.core.room import Room
-from server.core.session import Ask, Close, Enter, Reply, Session
+from server.core.session import Ask, Close, Decide, Enter, Reply, Session
+from tests.support.sessions import new_session
 
 ROOM = RoomId("r" * 22)
 FRAMES = json.loads(
@@ -51,7 +53,7 @@ def altered(draw: st.DrawFn) -> bytes:
 
 
 def joined() -> Session:
-    session = Session(SessionId("s1"), ROOM, SessionLimits(), now=0.0)
+    session = new_session(ROOM)
     (enter,) = session.receive(codec.encode(Hello(protocol=1, key=bytes(16))), now=0.0)
     assert isinstance(enter, Enter)
     return session
@@ -68,6 +70,12 @@ def feed(data: bytes) -> None:
             before = room.state()
             try:
                 room.request(effect.request, PersonId("ann"), at_ms=0)
+            except Refusal:
+                assert room.state() == before
+        elif isinstance(effect, Decide):
+            before = room.state()
+            try:
+                room.moderate(effect.request, Decider(person="ann", now_ms=0), Standing("host"))
             except Refusal:
                 assert room.state() == before
 
@@ -108,7 +116,7 @@ def test_s2_an_op_that_can_be_named_is_refused_and_the_connection_stays() -> Non
 
 @given(st.sampled_from([Op, Undo, Redo]))
 def test_s2_nothing_comes_before_hello(kind: type) -> None:
-    session = Session(SessionId("s1"), ROOM, SessionLimits(), now=0.0)
+    session = new_session(ROOM)
     changes = {"changes": [{"c": "delete", "id": "a"}]} if kind is Op else {}
     frame = msgpack.packb({"t": kind.__name__.lower(), "id": "op-00001", **changes})
     (close,) = session.receive(frame, now=0.0)

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.core import snapshots
+from server.core.access import Standing
+from server.core.deeds import Clear, Deed, SetLock, TakeBack
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId
 from server.core.limits import RoomLimits
-from server.core.messages import Accept, Ack, Applied, Discard, Op, Redo, Undo
+from server.core.messages import Accept, Ack, Applied, Discard, Moderate, Op, Redo, Undo
+from server.core.moderation import Decider
 from server.core.records import (
     Candidate,
     Change,
@@ -83,7 +86,22 @@ EDITS = st.builds(
 STEPS = st.one_of(
     st.lists(CHANGES, min_size=1, max_size=3),
     EDITS,
-    st.sampled_from(["undo", "undo", "redo", "again", "job", "accept", "discard", "snapshot"]),
+    st.sampled_from(
+        [
+            "undo",
+            "undo",
+            "redo",
+            "again",
+            "job",
+            "accept",
+            "discard",
+            "snapshot",
+            "clear",
+            "sweep",
+            "lock",
+            "unlock",
+        ]
+    ),
 )
 HISTORIES = st.lists(st.tuples(PEOPLE, STEPS), max_size=40)
 
@@ -111,6 +129,8 @@ class Journaled:
             self.parts = list(snapshots.encode_parts(self.room.state()))
         elif step == "job":
             self._take(by, self.room.append(self._job(), by, at_ms=0), None)
+        elif step in ("clear", "sweep", "lock", "unlock"):
+            self._decide(by, step)
         elif step == "again" and self._last is not None:
             assert self.room.request(self._last, by, at_ms=0) == Settled(self.room.seq)
         else:
@@ -122,6 +142,20 @@ class Journaled:
         outcome = self.room.request(request, by, at_ms=0)
         self._last = request if isinstance(outcome, Taken) else None
         self._take(by, outcome, request)
+
+    def _decide(self, by: PersonId, step: str) -> None:
+        self._num_asked += 1
+        deed: Deed
+        match step:
+            case "clear":
+                deed = Clear()
+            case "sweep":
+                deed = TakeBack(person=ANN if by == BOB else BOB)
+            case _:
+                deed = SetLock(record="f", locked=step == "lock")
+        request = Moderate(id=f"op-{self._num_asked:05}", deed=deed)
+        host = Decider(person=by, now_ms=0)
+        self._take(by, self.room.moderate(request, host, Standing("host")), None)
 
     def _request(self, id: str, step: Any) -> Any:
         match step:
@@ -225,6 +259,21 @@ def test_r3_the_oldest_op_ids_are_forgotten() -> None:
         (Patch("s", {"id": "t"}), "read_only"),
         (Patch("f", {"w": 4000.0, "h": 4000.0}), "bad_record"),
         (Patch("f", {"negative": ""}), "text_field"),
+        (Patch("f", {"sampler": "brownian"}), "bad_record"),
+        (Patch("f", {"clip_skip": 13}), "bad_record"),
+        (Patch("f", {"loras": {"ink": 5.0}}), "bad_record"),
+        (Patch("f", {"loras": {"ink": float("nan")}}), "bad_record"),
+        (Patch("f", {"loras": {"": 1.0}}), "bad_record"),
+        (Patch("f", {"loras": {"__proto__": 1.0}}), "bad_record"),
+        (Patch("f", {"loras": {"a" * 81: 1.0}}), "bad_record"),
+        (Patch("f", {"loras": {str(n): 1.0 for n in range(9)}}), "bad_record"),
+        (Patch("f", {"loras": [["ink", 1.0]]}), "bad_record"),
+        (Patch("f", {"control": "a\nb"}), "bad_record"),
+        (Patch("f", {"control": None}), "bad_record"),
+        (Patch("f", {"control_strength": 2.5}), "bad_record"),
+        (Patch("f", {"control_end": -0.1}), "bad_record"),
+        (Patch("f", {"variation": 1.1}), "bad_record"),
+        (Patch("f", {"variation_seed": 2**32}), "bad_record"),
         (Edit("f", "sampler", 1, ["x"]), "bad_edit"),
         (Edit("f", "prompt", 99, ["x"]), "bad_edit"),
         (Edit("f", "prompt", 1, [0]), "bad_edit"),

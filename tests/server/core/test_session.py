@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from server.core import codec
-from server.core.ids import RoomId, SessionId
-from server.core.limits import Rate, SessionLimits, TokenBucket
+from server.core.access import Grant
+from server.core.ids import RoomId
+from server.core.limits import FlowLimits, Rate, Rates, TokenBucket
 from server.core.messages import (
     ClientMessage,
     Hello,
@@ -19,15 +20,17 @@ from server.core.messages import (
     Undo,
 )
 from server.core.session import Ask, Close, Effect, Enter, Gone, Relay, Rename, Reply, Session
+from tests.support.sessions import new_session
 
 ROOM = RoomId("r" * 22)
 OTHER = RoomId("q" * 22)
-ONE = Rate(1, 1)
+MANY = Rate(1_000, 1_000)
+ONE = Rates(Rate(1, 1), MANY, MANY, MANY)
 HELLO = Hello(protocol=1, key=bytes(16), name="Ann")
 
 
-def session(limits: SessionLimits | None = None, room: RoomId = ROOM) -> Session:
-    return Session(SessionId("s1"), room, limits or SessionLimits(), now=0.0)
+def session(limits: FlowLimits | None = None, room: RoomId = ROOM) -> Session:
+    return new_session(room, limits)
 
 
 def say(to: Session, message: ClientMessage, now: float = 0.0) -> list[Effect]:
@@ -42,6 +45,22 @@ def test_s10_the_same_key_is_the_same_person_in_one_room_only() -> None:
         people.append(enter.person.person)
     assert people[0] == people[1] != people[2]
     assert HELLO.key.hex() not in people[0]
+
+
+def test_a11_a_login_says_who_somebody_is_and_what_they_are_called() -> None:
+    grant = Grant(login="bob@example.org", name="Bob")
+    people = []
+    for key in (bytes(16), bytes(17)):
+        known = new_session(ROOM, grant=grant)
+        (enter,) = say(known, Hello(protocol=1, key=key, name="The Queen"))
+        (rename,) = say(known, Profile(name="Ann", color="#00ff00"))
+        assert isinstance(enter, Enter)
+        assert isinstance(rename, Rename)
+        assert (enter.person.name, rename.person.name) == ("Bob", "Bob")
+        people.append(enter.person.person)
+    (enter,) = say(session(), HELLO)
+    assert isinstance(enter, Enter)
+    assert people[0] == people[1] != enter.person.person
 
 
 def test_s10_another_version_is_told_to_reload() -> None:
@@ -77,7 +96,7 @@ def test_s7_presence_and_ink_carry_the_session_and_presence_a_key() -> None:
 
 
 def test_s11_ops_that_come_too_fast_are_refused_and_may_come_again() -> None:
-    joined = session(SessionLimits(ops=ONE))
+    joined = session(FlowLimits(ops=ONE))
     say(joined, HELLO)
     assert isinstance(say(joined, Undo(id="op-00001"))[0], Ask)
     (reply,) = say(joined, Undo(id="op-00002"))
@@ -88,7 +107,7 @@ def test_s11_ops_that_come_too_fast_are_refused_and_may_come_again() -> None:
 
 
 def test_s11_ink_that_comes_too_fast_is_dropped_but_never_its_end() -> None:
-    joined = session(SessionLimits(ink=ONE, presence=ONE))
+    joined = session(FlowLimits(ink=ONE, cursors=ONE))
     say(joined, HELLO)
     for _ in range(2):
         last = say(joined, Ink(stroke="a", first=0, points=bytes(13)))
@@ -98,7 +117,7 @@ def test_s11_ink_that_comes_too_fast_is_dropped_but_never_its_end() -> None:
 
 
 def test_s11_a_flood_is_closed() -> None:
-    joined = session(SessionLimits(messages=Rate(1, 2)))
+    joined = session(FlowLimits(messages=Rate(1, 2)))
     say(joined, HELLO)
     say(joined, Ping(n=1))
     (close,) = say(joined, Ping(n=2))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from server.core.ids import PersonId, RoomId
-    from server.core.limits import RoomLimits, SessionLimits
+    from server.core.limits import FlowLimits, RoomLimits
     from server.hub import Hub
     from server.ports import BlobStore, RoomPort
 
@@ -98,6 +98,9 @@ class Served:
         hub: Hub = self.app.state.hub
         return hub
 
+    def new_room_id(self) -> str:
+        return self.hub.new_room_id()
+
     @property
     def address(self) -> tuple[str, int]:
         host, port = self.url.removeprefix("http://").split(":")
@@ -115,7 +118,7 @@ async def serving(
     settings: Settings,
     *,
     room_limits: RoomLimits | None = None,
-    session_limits: SessionLimits | None = None,
+    flow_limits: FlowLimits | None = None,
     direct: bool = True,
 ) -> AsyncIterator[Served]:
     """Serve within the block. `direct=False` is a server without the way past ASGI."""
@@ -129,7 +132,7 @@ async def serving(
         settings,
         make_generation=make_generation,
         room_limits=room_limits,
-        session_limits=session_limits,
+        flow_limits=flow_limits,
     )
     server = _Server(
         uvicorn.Config(
@@ -138,6 +141,7 @@ async def serving(
             ws_max_size=settings.max_message_bytes,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=3,
+            proxy_headers=False,
             lifespan="on",
             log_level="warning",
         )
@@ -164,4 +168,5 @@ def settings_for(folder: Path, **changes: object) -> Settings:
     (web / "assets" / "app-1a2b.js").write_text("export {};")
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    return Settings(data_dir=data, web_dir=web, port=0, model="none", **changes)  # type: ignore[arg-type]
+    defaults = {"data_dir": data, "web_dir": web, "port": 0, "model": "none", "refusal_s": 0.01}
+    return Settings(**{**defaults, **changes})  # type: ignore[arg-type]

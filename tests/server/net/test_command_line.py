@@ -14,8 +14,7 @@ import msgspec
 import pytest
 
 from server.__main__ import lock
-from server.client import RoomClient
-from server.core.ids import new_room_id
+from server.client import RoomClient, new_room
 from server.core.records import Layer, Patch, Put
 from server.settings import Settings, SettingsError, docstrings, from_command_line
 from tests.server.net.serving import FakeGeneration, Served, settings_for
@@ -54,7 +53,7 @@ async def test_h5_one_line_says_where_a_page_can_be_opened_and_sigterm_ends_it(
     async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as http:
         assert (await http.get(url)).status_code == 200
 
-    room = new_room_id()
+    room = await new_room(url)
     nothing: Starlette = None  # type: ignore[assignment]
     served = Served(url, nothing, FakeGeneration(Settings(), None))  # type: ignore[arg-type]
     ann = await kept_busy(served, room)

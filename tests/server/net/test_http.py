@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from server.client import RoomClient
-from server.core.ids import new_room_id
 from tests.server.net.serving import Served, serving, settings_for
 
 if TYPE_CHECKING:
@@ -37,9 +36,11 @@ async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def room(served: Served) -> AsyncIterator[str]:
-    room = new_room_id()
-    async with RoomClient(served.url, room):
+async def room(served: Served, http: httpx.AsyncClient) -> AsyncIterator[str]:
+    """A room that somebody is in, and whose badge `http` shows."""
+    room = served.new_room_id()
+    async with RoomClient(served.url, room) as ann:
+        http.headers["authorization"] = f"Bearer {ann.badge}"
         yield room
 
 
@@ -80,10 +81,10 @@ async def test_h2_assets_are_cached_for_ever_and_nothing_else_is_served(
 
 
 async def test_h3_without_a_built_client_the_page_says_how_to_build_it(
-    http: httpx.AsyncClient, tmp_path: Path
+    served: Served, http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     (tmp_path / "web" / "index.html").unlink()
-    page = await http.get(f"/r/{new_room_id()}")
+    page = await http.get(f"/r/{served.new_room_id()}")
     assert page.status_code == 503
     assert "scripts/run" in page.text
 
@@ -94,7 +95,7 @@ async def test_h4_health_is_told(http: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 async def test_b3_a_picture_comes_back_as_it_was(
-    http: httpx.AsyncClient, room: str, kind: str
+    served: Served, http: httpx.AsyncClient, room: str, kind: str
 ) -> None:
     data = picture(kind)
     stored = await http.put(path(room, data), content=data)
@@ -107,7 +108,7 @@ async def test_b3_a_picture_comes_back_as_it_was(
     assert got.headers["content-type"] == f"image/{kind.lower()}"
     assert got.headers["x-content-type-options"] == "nosniff"
     assert "immutable" in got.headers["cache-control"]
-    assert (await http.get(path(new_room_id(), data))).status_code == 404
+    assert (await http.get(path(served.new_room_id(), data))).status_code == 404
 
 
 async def test_b4_what_is_no_picture_is_refused(http: httpx.AsyncClient, room: str) -> None:
@@ -118,13 +119,15 @@ async def test_b4_what_is_no_picture_is_refused(http: httpx.AsyncClient, room: s
         assert answer.json()["reason"]
 
 
-async def test_b5_a_bad_name_hash_or_room_is_refused(http: httpx.AsyncClient, room: str) -> None:
+async def test_b5_a_bad_name_hash_or_room_is_refused(
+    served: Served, http: httpx.AsyncClient, room: str
+) -> None:
     data = picture()
     wrong = await http.put(f"/rooms/{room}/blobs/{'0' * 64}", content=data)
     assert (wrong.status_code, wrong.json()["error"]) == (400, "bad_hash")
     bad = await http.put(f"/rooms/{room}/blobs/nonsense", content=data)
     assert (bad.status_code, bad.json()["error"]) == (400, "bad_name")
-    for other in (new_room_id(), "short"):
+    for other in (served.new_room_id(), "short"):
         nowhere = await http.put(path(other, data), content=data)
         assert (nowhere.status_code, nowhere.json()["error"]) == (404, "no_room")
     assert (await http.get(f"/rooms/{room}/blobs/nonsense")).status_code == 404

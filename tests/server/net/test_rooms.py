@@ -9,7 +9,6 @@ import pytest
 
 from server.client import Disconnected, RoomClient
 from server.core.errors import Refusal
-from server.core.ids import new_room_id
 from server.core.messages import PeerInk, PeerPresence, Presence, Preview, Profile, ServerMessage
 from server.core.records import Candidate, Delete, Frame, Image, Layer, Patch, Put
 from tests.server.net.serving import Served, serving, settings_for
@@ -33,12 +32,12 @@ async def served(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 async def test_s3_an_op_of_one_is_seen_by_the_other(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     async with RoomClient(served.url, room) as ann, RoomClient(served.url, room) as bob:
-        assert await ann.submit(layer("one", "Sky")) == 1
-        await bob.until(lambda client: client.seq == 1)
-        assert await bob.submit(Patch("one", {"name": "Sea"})) == 2
-        await ann.until(lambda client: client.seq == 2)
+        assert await ann.submit(layer("one", "Sky")) == 2
+        await bob.until(lambda client: client.seq == 2)
+        assert await bob.submit(Patch("one", {"name": "Sea"})) == 3
+        await ann.until(lambda client: client.seq == 3)
 
         assert ann.records == bob.records
         assert ann.records["one"] == Layer(id="one", z="a0", name="Sea", by=ann.person)
@@ -46,24 +45,24 @@ async def test_s3_an_op_of_one_is_seen_by_the_other(served: Served) -> None:
 
 
 async def test_s4_who_comes_late_sees_it_all(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     async with RoomClient(served.url, room) as ann:
         ops = (ann.submit(layer(f"layer-{number}", "x" * 80)) for number in range(2_000))
         await asyncio.gather(*ops)
         async with RoomClient(served.url, room) as late:
             assert late.welcome is not None
             assert late.welcome.mode == "snapshot"
-            assert late.seq == 2_000
+            assert late.seq == 2_001
             assert late.records == ann.records
 
 
 async def test_s5_who_comes_back_gets_what_was_missed_and_sends_what_was_not_acknowledged(
     served: Served,
 ) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     async with RoomClient(served.url, room) as ann, RoomClient(served.url, room) as bob:
         await ann.submit(layer("one"))
-        await bob.until(lambda client: client.seq == 1)
+        await bob.until(lambda client: client.seq == 2)
         await bob.close()
         offline = asyncio.create_task(bob.submit(layer("two"), id="op-offline"))
         await ann.submit(Delete("one"))
@@ -71,35 +70,35 @@ async def test_s5_who_comes_back_gets_what_was_missed_and_sends_what_was_not_ack
 
         assert bob.welcome is not None
         assert bob.welcome.mode == "tail"
-        assert await offline == 3
-        assert bob.records.keys() == {"two"}
-        assert await bob.submit(layer("two"), id="op-offline") == 3
+        assert await offline == 4
+        assert bob.canvas.keys() == {"two"}
+        assert await bob.submit(layer("two"), id="op-offline") == 4
 
 
 async def test_s5_another_epoch_is_never_merged(served: Served) -> None:
-    room, other = new_room_id(), new_room_id()
+    room, other = served.new_room_id(), served.new_room_id()
     async with RoomClient(served.url, room) as ann, RoomClient(served.url, other) as bob:
         await ann.submit(layer("one"))
         await bob.submit(layer("two"))
         await ann.close()
-        ann.url = ann.url.replace(room, other)
+        ann.room = other
         await ann.connect()
         assert ann.welcome is not None
         assert ann.welcome.mode == "snapshot"
-        assert ann.records.keys() == {"two"}
+        assert ann.canvas.keys() == {"two"}
 
 
 async def test_s6_a_refused_op_says_why_and_changes_nothing(served: Served) -> None:
-    async with RoomClient(served.url, new_room_id()) as ann:
+    async with RoomClient(served.url, served.new_room_id()) as ann:
         await ann.submit(layer("one"))
         with pytest.raises(Refusal, match="exists"):
             await ann.submit(layer("two"), layer("one"))
-        assert ann.records.keys() == {"one"}
-        assert await ann.submit(layer("two")) == 2
+        assert ann.canvas.keys() == {"one"}
+        assert await ann.submit(layer("two")) == 3
 
 
 async def test_s7_cursors_and_names_are_relayed_to_the_others(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     heard: list[ServerMessage] = []
     async with (
         RoomClient(served.url, room, on_message=heard.append) as ann,
@@ -120,29 +119,29 @@ async def test_s7_cursors_and_names_are_relayed_to_the_others(served: Served) ->
 
 
 async def test_s8_undo_is_ones_own_and_its_depth_is_told(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     async with RoomClient(served.url, room) as ann, RoomClient(served.url, room) as bob:
         await ann.submit(layer("one"))
         await bob.submit(layer("two"))
         await ann.until(lambda client: client.history.undo == 1)
         await ann.undo()
-        await bob.until(lambda client: client.records.keys() == {"two"})
+        await bob.until(lambda client: client.canvas.keys() == {"two"})
         await ann.until(lambda client: client.history.redo == 1)
         await ann.redo()
-        await bob.until(lambda client: client.records.keys() == {"one", "two"})
+        await bob.until(lambda client: client.canvas.keys() == {"one", "two"})
 
 
 async def test_s8_text_that_two_type_at_once_keeps_all_keystrokes(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     async with RoomClient(served.url, room) as ann, RoomClient(served.url, room) as bob:
         await ann.submit(Put(FRAME))
-        await bob.until(lambda client: client.seq == 1)
+        await bob.until(lambda client: client.seq == 2)
         await asyncio.gather(
             ann.edit("frame", "prompt", [7, " by the sea"]),
             bob.edit("frame", "prompt", [2, "red "]),
         )
-        await ann.until(lambda client: client.seq == 3)
-        await bob.until(lambda client: client.seq == 3)
+        await ann.until(lambda client: client.seq == 4)
+        await bob.until(lambda client: client.seq == 4)
         assert ann.records == bob.records
         frame = bob.records["frame"]
         assert isinstance(frame, Frame)
@@ -150,7 +149,7 @@ async def test_s8_text_that_two_type_at_once_keeps_all_keystrokes(served: Served
 
 
 async def test_r21_a_candidate_is_accepted_and_taken_back(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     async with RoomClient(served.url, room) as ann:
         await ann.submit(Put(FRAME))
         job = await ann.generate("frame")
@@ -172,7 +171,7 @@ async def test_s13_who_joins_midway_gets_the_latest_preview_and_later_ones(serve
         frame="frame", job="job", index=0, step=1, steps=9, box=(0.0, 0.0, 1.0, 1.0), jpeg=b"1"
     )
     served.generation.shown = [preview]
-    async with RoomClient(served.url, new_room_id()) as ann:
+    async with RoomClient(served.url, served.new_room_id()) as ann:
         assert ann.previews == {("frame", 0): preview}
 
 
@@ -183,32 +182,32 @@ async def test_s10_a_room_that_nobody_may_name_is_closed_with_4404(served: Serve
 
 
 async def test_r20_a_room_stays_until_it_is_idle_and_comes_back_whole(tmp_path: Path) -> None:
-    room = new_room_id()
     async with serving(settings_for(tmp_path, idle_s=0.0)) as served:
+        room = served.new_room_id()
         async with RoomClient(served.url, room) as ann:
             await ann.submit(layer("one"))
             served.hub.sweep()
-            assert served.hub.num_rooms == 1
+            assert len(served.hub.rooms) == 1
             served.generation.is_busy = True
         served.hub.sweep()
-        assert served.hub.num_rooms == 1
+        assert len(served.hub.rooms) == 1
         served.generation.is_busy = False
-        while served.hub.num_rooms:
+        while served.hub.rooms:
             await asyncio.sleep(0)
             served.hub.sweep()
         assert served.generation.told[-1] == f"closed {room}"
 
         async with RoomClient(served.url, room) as late:
-            assert late.records.keys() == {"one"}
+            assert late.canvas.keys() == {"one"}
 
 
 async def test_r20_many_who_come_at_once_load_a_room_once(served: Served) -> None:
-    room = new_room_id()
+    room = served.new_room_id()
     clients = [RoomClient(served.url, room) for _ in range(20)]
     await asyncio.gather(*(client.connect() for client in clients))
     await clients[0].submit(layer("one"))
     for client in clients:
-        await client.until(lambda c: c.records.keys() == {"one"})
+        await client.until(lambda c: c.canvas.keys() == {"one"})
         await client.close()
     assert [told for told in served.generation.told if told.startswith("opened")] == [
         f"opened {room}"

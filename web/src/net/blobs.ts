@@ -34,7 +34,7 @@ export class Blobs {
   }
 
   /** Resolves when the picture is stored; throws UploadError. */
-  async upload(file: Blob, limits: Limits | null): Promise<Stored> {
+  async upload(file: Blob, limits: Limits | null, badge: string): Promise<Stored> {
     if (!TYPES.includes(file.type)) {
       throw new UploadError(`Expected a PNG, JPEG or WEBP picture, got ${file.type || "a file"}.`);
     }
@@ -44,15 +44,16 @@ export class Blobs {
     }
     const bytes = new Uint8Array(await file.arrayBuffer());
     const name = await sha256Hex(bytes);
-    return await this.#put(name, new Blob([bytes], { type: file.type }));
+    return await this.#put(name, new Blob([bytes], { type: file.type }), badge);
   }
 
   /** Storing the same bytes twice is no error, so a lost answer is no reason not to try again. */
-  async #put(name: string, body: Blob): Promise<Stored> {
+  async #put(name: string, body: Blob, badge: string): Promise<Stored> {
     for (let attempt = 1; ; attempt++) {
-      const response = await this.#send(name, body);
+      const response = await this.#send(name, body, badge);
       if (response?.ok) return (await response.json()) as Stored;
-      if (response !== null && response.status < 500) throw new UploadError(await told(response));
+      const mayPass = response === null || response.status >= 500 || response.status === 429;
+      if (!mayPass) throw new UploadError(await told(response));
       if (attempt === ATTEMPTS) {
         throw new UploadError("The picture could not be sent: the server doesn't answer.");
       }
@@ -60,12 +61,12 @@ export class Blobs {
     }
   }
 
-  async #send(name: string, body: Blob): Promise<Response | null> {
+  async #send(name: string, body: Blob, badge: string): Promise<Response | null> {
     try {
       return await fetch(this.url(name), {
         method: "PUT",
         body,
-        headers: { "content-type": body.type },
+        headers: { "content-type": body.type, authorization: `Bearer ${badge}` },
       });
     } catch {
       return null;

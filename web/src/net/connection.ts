@@ -39,8 +39,19 @@ const OPENING_MS = 15_000;
 const LOST = 1006;
 /** What a page may say itself when it hangs up. */
 const HANG_UP = 4000;
-const FINAL: readonly number[] = [CLOSE.noSuchRoom, CLOSE.protocolVersion];
-const SLOW_RETRY: readonly number[] = [CLOSE.tooMany, CLOSE.cannotSave, CLOSE.badMessage];
+const FINAL: readonly number[] = [
+  CLOSE.noSuchRoom,
+  CLOSE.noLonger,
+  CLOSE.kicked,
+  CLOSE.banned,
+  CLOSE.protocolVersion,
+];
+const SLOW_RETRY: readonly number[] = [
+  CLOSE.tooMany,
+  CLOSE.roomFull,
+  CLOSE.cannotSave,
+  CLOSE.badMessage,
+];
 
 export class Connection {
   readonly #dial: () => Socket;

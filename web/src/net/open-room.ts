@@ -9,12 +9,14 @@ import { type Clock, Connection, type ConnectionEvents, type Socket } from "./co
 import { identityKey, keepProfile, newId, readProfile, type SmallStorage } from "./identity";
 import { Pace } from "./pace";
 import { PendingStore, type StoreWorld } from "./pending-store";
+import { type Entry, TicketedSocket } from "./ticket";
 
 /** What a room needs of the browser; tests bring their own. */
 export interface World extends StoreWorld {
   readonly clock: Clock;
   readonly storage: SmallStorage | null;
   dial(url: string): Socket;
+  post(url: string, body: string): Promise<Response>;
   /** Call back when the network or the page's visibility changes; returns how to stop. */
   onChange(call: () => void): () => void;
   isOnline(): boolean;
@@ -24,12 +26,15 @@ export interface OpenRoomOptions {
   readonly roomId: string;
   /** Where the server is, like `http://127.0.0.1:8000`; the page's own server if left out. */
   readonly origin?: string;
+  /** What the page's address says behind its `#`. */
+  readonly entry?: Entry | null;
   readonly world?: World;
 }
 
 /** Come in: the room is there at once, and fills when the server answers. */
-export function openRoom({ roomId, origin, world }: OpenRoomOptions): RoomClient {
-  const room = new OpenRoom(roomId, origin ?? location.origin, world ?? browserWorld());
+export function openRoom({ roomId, origin, entry, world }: OpenRoomOptions): RoomClient {
+  const from = origin ?? location.origin;
+  const room = new OpenRoom(roomId, from, entry ?? null, world ?? browserWorld());
   void room.start();
   return room.session;
 }
@@ -62,15 +67,14 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     settled: null,
   };
 
-  constructor(roomId: string, origin: string, world: World) {
+  constructor(roomId: string, origin: string, entry: Entry | null, world: World) {
     this.#world = world;
     this.#key = identityKey(world.storage);
     this.#blobs = new Blobs(origin, roomId);
     this.#pace = new Pace(OPS_PER_S, OPS_BURST, world.now());
     this.keeper = new PendingStore(roomId, newId(), world);
     this.session = new Session(roomId, this, readProfile(world.storage));
-    const url = `${origin.replace(/^http/, "ws")}/ws/${encodeURIComponent(roomId)}`;
-    this.#connection = new Connection(() => world.dial(url), this, world.clock);
+    this.#connection = new Connection(dialer(roomId, origin, entry, world), this, world.clock);
     this.#unlisten = world.onChange(() => this.#connection.nudge());
   }
 
@@ -105,7 +109,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     }, ms);
   }
 
-  upload: SessionPorts["upload"] = (file, limits) => this.#blobs.upload(file, limits);
+  upload: SessionPorts["upload"] = (file, limits, badge) => this.#blobs.upload(file, limits, badge);
   blobUrl: SessionPorts["blobUrl"] = (blob) => this.#blobs.url(blob);
   keepProfile: SessionPorts["keepProfile"] = (profile) => keepProfile(this.#world.storage, profile);
 
@@ -155,7 +159,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     this.#world.clock.clearTimeout(this.#timers.settled);
     if (code === CLOSE.badMessage || code === CLOSE.tooLarge) this.#findCulprit(reason);
     const state = isFinal ? "refused" : "offline";
-    this.session.closed(state, this.#explain(code));
+    this.session.closed(state, this.#explain(code), code);
   }
 
   /** Edits that break every connection would otherwise keep all others from being saved. */
@@ -176,7 +180,15 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   #explain(code: number): string {
     switch (code) {
       case CLOSE.noSuchRoom:
-        return "There is no such room.";
+        return "There is no such room, or none that you may enter.";
+      case CLOSE.noLonger:
+        return "The link you came by has ended, or the room was closed to strangers.";
+      case CLOSE.kicked:
+        return "A host has sent you out of this room.";
+      case CLOSE.banned:
+        return "A host has banned you from this room.";
+      case CLOSE.roomFull:
+        return "As many people are here as the room holds: trying again.";
       case CLOSE.protocolVersion:
         return "Atelier was updated: reload the page.";
       case CLOSE.cannotSave:
@@ -215,6 +227,15 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   }
 }
 
+/** How a socket to the room is opened, with a ticket where there is something to get one for. */
+function dialer(roomId: string, origin: string, entry: Entry | null, world: World): () => Socket {
+  const id = encodeURIComponent(roomId);
+  const url = `${origin.replace(/^http/, "ws")}/ws/${id}`;
+  if (entry === null) return () => world.dial(url);
+  const exchange = { url: `${origin}/rooms/${id}/tickets`, entry, post: world.post };
+  return () => new TicketedSocket(exchange, (ticket) => world.dial(`${url}?ticket=${ticket}`));
+}
+
 function browserWorld(): World {
   return {
     indexedDB: globalThis.indexedDB ?? null,
@@ -227,6 +248,7 @@ function browserWorld(): World {
     },
     storage: localStorageIfAllowed(),
     dial: (url) => new WebSocket(url),
+    post: (url, body) => fetch(url, { method: "POST", body }),
     onChange: (call) => {
       const onVisible = () => {
         if (document.visibilityState === "visible") call();

@@ -8,6 +8,7 @@
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import type { ClientMessage, ServerMessage } from "./messages";
 import {
+  anyId,
   between,
   brushSize,
   bytes,
@@ -19,6 +20,7 @@ import {
   optional,
   recordFault,
   recordId,
+  role,
   shown,
   text,
   whole,
@@ -101,9 +103,9 @@ const component: Check = (value) =>
 
 const CHANGES: Readonly<Record<string, Check>> = {
   put: (value) => recordFault((value as { record: unknown }).record),
-  patch: mapOf({ id: recordId, fields: (value) => (isMap(value) ? null : "a map of fields") }),
-  delete: mapOf({ id: recordId }),
-  edit: mapOf({ id: recordId, field: word, base: count, delta: listOf(component) }),
+  patch: mapOf({ id: anyId, fields: (value) => (isMap(value) ? null : "a map of fields") }),
+  delete: mapOf({ id: anyId }),
+  edit: mapOf({ id: anyId, field: word, base: count, delta: listOf(component) }),
 };
 
 const change: Check = (value) => {
@@ -112,7 +114,7 @@ const change: Check = (value) => {
   return check === undefined ? `no change that is called ${value["c"]}` : check(value);
 };
 
-const person = mapOf({ session: word, person: word, name: word, color });
+const person = mapOf({ session: word, person: word, name: word, color, role, muted: flag });
 const style = mapOf({
   kind: word,
   size: brushSize,
@@ -135,6 +137,8 @@ const model = mapOf({
   guidance: number,
   sampler: word,
   live_steps: count,
+  loras: listOf(word),
+  controls: listOf(mapOf({ name: word, kind: word })),
 });
 const engine = mapOf({ state: word, detail: word, model: optional(model) });
 
@@ -149,6 +153,7 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
     people: listOf(person),
     limits: mapOf({ message_bytes: count, blob_bytes: count, blob_px: count }),
     engine,
+    badge: word,
   }),
   snapshot: mapOf({ records: listOf(recordFault) }),
   ready: mapOf({ seq: count }),
@@ -156,6 +161,7 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
   ack: mapOf({ id: word, seq: count }),
   refused: mapOf({ id: word, code: word, reason: word }),
   history: mapOf({ undo: count, redo: count }),
+  invited: mapOf({ id: word, link: word }),
   joined: mapOf({ person }),
   left: mapOf({ session: word }),
   peer_presence: mapOf({

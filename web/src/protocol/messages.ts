@@ -1,8 +1,9 @@
 /** What travels over a room's WebSocket. Mirrors `server/core/messages.py`; PROTOCOL.md is the grammar. */
 
-import type { Change, Color, RecordId, RoomRecord, Sampler } from "./records";
+import type { Change, Color, RecordId, Role, RoomRecord, Sampler } from "./records";
 
 export type {
+  Access,
   BlobId,
   Candidate,
   Change,
@@ -13,14 +14,18 @@ export type {
   Frame,
   FrameId,
   ImageRecord,
+  Invite,
   JobRecord,
   JobState,
   Layer,
+  Lock,
   MaskStroke,
+  Member,
   Patch,
   Put,
   RecordId,
   RecordType,
+  Role,
   RoomRecord,
   Sampler,
   Stroke,
@@ -82,6 +87,26 @@ export interface Discard {
   readonly candidate: RecordId;
 }
 
+/** What only a host may ask for. */
+export type Deed =
+  | { readonly d: "access"; readonly open: boolean; readonly role: "editor" | "viewer" }
+  | { readonly d: "invite"; readonly role: Role; readonly expires_ms: number | null }
+  | { readonly d: "revoke"; readonly invite: RecordId }
+  | { readonly d: "role"; readonly person: string; readonly role: Role | null }
+  | { readonly d: "mute"; readonly person: string; readonly muted: boolean }
+  | { readonly d: "kick"; readonly person: string }
+  | { readonly d: "ban"; readonly person: string; readonly banned: boolean }
+  | { readonly d: "lock"; readonly record: RecordId; readonly locked: boolean }
+  | { readonly d: "clear" }
+  | { readonly d: "take_back"; readonly person: string };
+
+/** Decide about the room or somebody in it; the op that does it has this id. */
+export interface Moderate {
+  readonly t: "moderate";
+  readonly id: string;
+  readonly deed: Deed;
+}
+
 export interface Presence {
   readonly t: "presence";
   readonly cursor: readonly [number, number] | null;
@@ -129,6 +154,7 @@ export type ClientMessage =
   | Cancel
   | Accept
   | Discard
+  | Moderate
   | Presence
   | Ink
   | Profile
@@ -142,12 +168,23 @@ export interface Person {
   readonly person: string;
   readonly name: string;
   readonly color: Color;
+  /** What this connection may do at the moment. */
+  readonly role: Role;
+  readonly muted: boolean;
 }
 
 export interface Limits {
   readonly message_bytes: number;
   readonly blob_bytes: number;
   readonly blob_px: number;
+}
+
+export type ControlKind = "scribble" | "canny" | "depth";
+
+/** A control that the model has, and what it wants to see. */
+export interface ControlInfo {
+  readonly name: string;
+  readonly kind: ControlKind;
 }
 
 export interface ModelInfo {
@@ -164,6 +201,9 @@ export interface ModelInfo {
   readonly guidance: number;
   readonly sampler: Sampler;
   readonly live_steps: number;
+  /** Names of the adapters that frames may use. */
+  readonly loras: readonly string[];
+  readonly controls: readonly ControlInfo[];
 }
 
 export type EngineState = "starting" | "ready" | "restarting" | "failed";
@@ -186,6 +226,8 @@ export interface Welcome {
   readonly people: readonly Person[];
   readonly limits: Limits;
   readonly engine: EngineStatus;
+  /** Proves over HTTP that a request is of this session. */
+  readonly badge: string;
 }
 
 export interface Snapshot {
@@ -226,6 +268,13 @@ export interface History {
   readonly t: "history";
   readonly undo: number;
   readonly redo: number;
+}
+
+/** The link that a `moderate` with this id made: it is told this once. */
+export interface Invited {
+  readonly t: "invited";
+  readonly id: string;
+  readonly link: string;
 }
 
 export interface Joined {
@@ -280,6 +329,7 @@ export type ServerMessage =
   | Ack
   | Refused
   | History
+  | Invited
   | Joined
   | Left
   | PeerPresence
@@ -291,10 +341,15 @@ export type ServerMessage =
 /** Close codes of the room's WebSocket that ask for something else than "try again later". */
 export const CLOSE = {
   badMessage: 4400,
+  badTicket: 4401,
+  noLonger: 4403,
   noSuchRoom: 4404,
   tooSlow: 4408,
   protocolVersion: 4409,
+  kicked: 4410,
+  banned: 4411,
   tooLarge: 4413,
+  roomFull: 4423,
   tooMany: 4429,
   cannotSave: 4503,
 } as const;

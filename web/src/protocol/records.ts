@@ -11,8 +11,20 @@ export type FrameId = RecordId;
 export type BlobId = string;
 /** `#rrggbb`, lower case. */
 export type Color = string;
-export type Sampler = "euler" | "euler_a" | "ddim" | "dpmpp_2m" | "lcm";
-export const SAMPLERS: readonly Sampler[] = ["euler", "euler_a", "ddim", "dpmpp_2m", "lcm"];
+export const SAMPLERS = [
+  "euler",
+  "euler_a",
+  "heun",
+  "ddim",
+  "dpmpp_2m",
+  "dpmpp_2m_karras",
+  "dpmpp_2m_sde",
+  "dpmpp_sde",
+  "unipc",
+  "lcm",
+  "tcd",
+] as const;
+export type Sampler = (typeof SAMPLERS)[number];
 
 interface Base {
   readonly id: RecordId;
@@ -69,13 +81,26 @@ export interface Frame extends Base {
   /** Changed by `RoomClient.setText` only. */
   readonly prompt: string;
   readonly negative: string;
+  /** So many of the text encoder's last layers are left out. */
+  readonly clip_skip: number;
+  /** Weights by the names of the model's adapters; a patch sets all of them. */
+  readonly loras: Readonly<Record<string, number>>;
   readonly steps: number;
   readonly guidance: number;
   /** null: a new one each time. */
   readonly seed: number | null;
+  readonly variation_seed: number;
+  /** How far the first noise is turned from the seed's towards the variation seed's. */
+  readonly variation: number;
   readonly sampler: Sampler;
   /** How far from what lies under the frame; 1 starts from pure noise. */
   readonly strength: number;
+  /** Name of the model's control that what lies under the frame steers it by; "" for none. */
+  readonly control: string;
+  readonly control_strength: number;
+  /** From which part of the steps to which they are steered. */
+  readonly control_start: number;
+  readonly control_end: number;
   readonly count: number;
   readonly live: boolean;
 }
@@ -132,7 +157,53 @@ export interface Candidate extends Base {
   readonly state: "open" | "accepted" | "discarded";
 }
 
-export type RoomRecord = Layer | Stroke | ImageRecord | Frame | MaskStroke | JobRecord | Candidate;
+/** Viewers see; editors change what isn't locked; hosts also decide about the room. */
+export type Role = "host" | "editor" | "viewer";
+
+/** Server-owned, one a room: who may come in without a link. */
+export interface Access extends Base {
+  readonly type: "access";
+  readonly open: boolean;
+  /** Of those who bring nothing but the id. */
+  readonly role: "editor" | "viewer";
+}
+
+/** Server-owned: what a host has decided about a person, or that they made the room. */
+export interface Member extends Base {
+  readonly type: "member";
+  readonly person: string;
+  readonly name: string;
+  /** Their own, link or no link; null: what they came with decides. */
+  readonly role: Role | null;
+  readonly muted: boolean;
+  readonly banned: boolean;
+}
+
+/** Server-owned: a link. Its secret is nowhere, its digest here. */
+export interface Invite extends Base {
+  readonly type: "invite";
+  readonly role: Role;
+  readonly digest: string;
+  /** Milliseconds since 1970; null: never. */
+  readonly expires_ms: number | null;
+}
+
+/** Server-owned: only hosts may change this layer or frame, or what belongs to it. */
+export interface Lock extends Base {
+  readonly type: "lock";
+  readonly of: RecordId;
+}
+
+export type PeopleRecord = Access | Member | Invite | Lock;
+export type RoomRecord =
+  | Layer
+  | Stroke
+  | ImageRecord
+  | Frame
+  | MaskStroke
+  | JobRecord
+  | Candidate
+  | PeopleRecord;
 export type RecordType = RoomRecord["type"];
 export type TextField = "prompt" | "negative";
 

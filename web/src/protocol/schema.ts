@@ -5,7 +5,7 @@
  * server would have to refuse, or that would close the connection, is found before it is sent.
  */
 
-import type { Change, RecordType, RoomRecord } from "./records";
+import type { Change, PeopleRecord, RecordType, RoomRecord } from "./records";
 import { SAMPLERS } from "./records";
 import { isGeometry, MAX_COORDINATE, MAX_POINTS } from "./strokes";
 
@@ -16,6 +16,7 @@ type Shape = Readonly<Record<string, Check>>;
 export const MAX_PROMPT = 4_000;
 export const MAX_CHANGES = 2_000;
 export const MAX_DELTA = 1_000;
+export const MAX_LORAS = 8;
 const MAX_EXTENT = 16_384;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -71,6 +72,9 @@ export const bytes =
       : `${least} to ${most} bytes`;
 
 export const recordId = matching(/^[A-Za-z0-9_-]{1,40}$/, "an id");
+/** Of any record, also of those about people, which no client can put. */
+export const anyId = matching(/^(:[a-z]+:)?[A-Za-z0-9_-]{1,40}$/, "an id");
+export const role = either("host", "editor", "viewer");
 export const opId = matching(/^[A-Za-z0-9_-]{8,40}$/, "an id of 8 to 40 characters");
 export const color = matching(/^#[0-9a-f]{6}$/, "a colour like #1e1e1e");
 export const coordinate = between(-MAX_COORDINATE, MAX_COORDINATE);
@@ -79,6 +83,10 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+const CONTROL = /^[^\x00-\x1f]{0,80}$/u;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
+const partName = matching(/^(?!__proto__$)[^\x00-\x1f]{1,80}$/u, "the name of a part of a model");
 const anyText = text(Number.MAX_SAFE_INTEGER);
 const anyCount = whole(0, Number.MAX_SAFE_INTEGER);
 const extent: Check = (value) =>
@@ -89,6 +97,16 @@ const points: Check = (value) => {
   return wrong ?? (isGeometry(value as Uint8Array) ? null : "the geometry of a stroke");
 };
 
+/** A map of at most `most` entries; expects it to be plain. */
+const mapOf =
+  (most: number, key: Check, value: Check): Check =>
+  (given) => {
+    if (!isMap(given)) return "a map";
+    const entries = Object.entries(given);
+    if (entries.length > most) return `at most ${most} entries`;
+    const wrong = entries.map(([k, v]) => key(k) ?? value(v)).find((fault) => fault !== null);
+    return wrong === undefined ? null : `a map of names to numbers, each ${wrong}`;
+  };
 const box: Shape = { x: coordinate, y: coordinate, w: extent, h: extent };
 const brushed: Shape = {
   z,
@@ -112,11 +130,19 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     h: side,
     prompt: text(MAX_PROMPT),
     negative: text(MAX_PROMPT),
+    clip_skip: whole(0, 12),
+    loras: mapOf(MAX_LORAS, partName, between(-4, 4)),
     steps: whole(1, 100),
     guidance: between(0, 20),
     seed: optional(whole(0, 2 ** 32 - 1)),
+    variation_seed: whole(0, 2 ** 32 - 1),
+    variation: fraction,
     sampler: either(...SAMPLERS),
     strength: fraction,
+    control: matching(CONTROL, "the name of a control"),
+    control_strength: between(0, 2),
+    control_start: fraction,
+    control_end: fraction,
     count: whole(1, 8),
     live: flag,
   },
@@ -145,12 +171,22 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     above: anyText,
     state: either("open", "accepted", "discarded"),
   },
+  access: { open: flag, role: either("editor", "viewer") },
+  member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
+  invite: { role, digest: anyText, expires_ms: optional(anyCount) },
+  lock: { of: recordId },
 };
 
-const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate"]);
+const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock"];
+const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate", ...ABOUT_PEOPLE]);
 const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
   frame: ["prompt", "negative"],
 };
+
+/** Whether a record is about people rather than about the canvas. */
+export function isAboutPeople(record: RoomRecord): record is PeopleRecord {
+  return ABOUT_PEOPLE.includes(record.type);
+}
 
 export function isTextField(type: RecordType, field: string): boolean {
   return TEXT_FIELDS[type]?.includes(field) ?? false;
@@ -161,7 +197,8 @@ export function recordFault(record: unknown): string | null {
   if (!isMap(record)) return "expected a record";
   const shape = shapeOf(record["type"]);
   if (shape === undefined) return `unknown type of record: ${String(record["type"])}`;
-  const wrongId = recordId(record["id"]) ?? (typeof record["by"] === "string" ? null : "an author");
+  const id = ABOUT_PEOPLE.includes(String(record["type"])) ? anyId : recordId;
+  const wrongId = id(record["id"]) ?? (typeof record["by"] === "string" ? null : "an author");
   if (wrongId !== null) return `expected ${wrongId} in a ${String(record["type"])}`;
   for (const field in shape) {
     const wrong = fieldFault(shape, field, record[field]);
@@ -174,14 +211,14 @@ export function recordFault(record: unknown): string | null {
 export function submitFault(change: Change, record: RoomRecord | undefined): string | null {
   if (change.c === "put") {
     if (!isMap(change.record)) return "expected a record";
-    if (SERVER_OWNED.has(change.record.type)) return "jobs and candidates are made by the server";
+    if (SERVER_OWNED.has(change.record.type)) return `a ${change.record.type} is the server's`;
     return recordFault(change.record);
   }
   const wrongId = recordId(change.id);
   if (wrongId !== null) return `expected ${wrongId}`;
   if (change.c === "edit") return "texts are changed by setText";
   if (record === undefined) return null;
-  if (SERVER_OWNED.has(record.type)) return "jobs and candidates are changed by the server";
+  if (SERVER_OWNED.has(record.type)) return `a ${record.type} is changed by the server`;
   return change.c === "patch" ? patchFault(change.fields, record.type) : null;
 }
 

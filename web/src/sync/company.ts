@@ -17,18 +17,24 @@ export class Company {
   readonly peers = new Map<string, Peer>();
   readonly ink = new Map<RecordId, GrowingStroke>();
   #self = "";
+  /** One's own place: what the room lets one do. */
+  self: Person | null = null;
 
   /** A new connection: everybody who is there now. */
   meet(people: readonly Person[], self: string): void {
     this.#self = self;
+    if (people.length > 0) this.self = null;
     this.peers.clear();
     this.ink.clear();
     for (const person of people) this.join(person);
   }
 
-  /** Somebody came, or has a new name or colour. */
+  /** Somebody came, or has a new name, colour or role. */
   join(person: Person): void {
-    if (person.session === this.#self) return;
+    if (person.session === this.#self) {
+      this.self = person;
+      return;
+    }
     const known = this.peers.get(person.session);
     const { cursor = null, tool = "" } = known ?? {};
     this.peers.set(person.session, { ...person, cursor, tool });

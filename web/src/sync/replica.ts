@@ -19,7 +19,7 @@ import { applyChange, textOf, withText } from "./changes";
 import { type EditEntry, type Entry, Outbox } from "./outbox";
 import type { RecordChange } from "./room-client";
 import { apply, compose, diff, invert, transform } from "./text";
-import { type EditWork, type LastingWork, recordOf, type Work } from "./work";
+import { type EditWork, isLasting, type LastingWork, recordOf, type Work } from "./work";
 
 /** What came in doesn't follow from what came before: join anew, from a snapshot. */
 export class DesyncError extends Error {
@@ -356,7 +356,7 @@ export class Replica {
 
   #add(work: Work): void {
     this.outbox.add(work);
-    if (work.t !== "generate" && work.t !== "cancel") this.#keeper.keep(work);
+    if (isLasting(work)) this.#keeper.keep(work);
   }
 
   #replace(entry: EditEntry, work: EditWork): void {

@@ -2,6 +2,7 @@
 
 import type {
   Change,
+  Deed,
   EngineStatus,
   FrameId,
   InkStyle,
@@ -9,6 +10,7 @@ import type {
   ModelInfo,
   PreviewMessage,
   RecordId,
+  Role,
   RoomRecord,
 } from "../protocol/messages";
 
@@ -17,6 +19,8 @@ export interface Peer {
   person: string;
   name: string;
   color: string;
+  role: Role;
+  muted: boolean;
   cursor: readonly [number, number] | null;
   tool: string;
 }
@@ -60,6 +64,8 @@ export interface RoomClient {
   readonly connection: ConnectionState;
   /** For people, when connection is "offline" or "refused". */
   readonly connectionReason: string;
+  /** The code with which the connection was closed last; 0 before. */
+  readonly closeCode: number;
   /** Ops that the server has not acknowledged (acknowledged means: on its disk). */
   readonly unsaved: number;
   readonly canUndo: boolean;
@@ -70,6 +76,10 @@ export interface RoomClient {
   readonly person: string;
   readonly name: string;
   readonly color: string;
+  readonly role: Role;
+  readonly isMuted: boolean;
+  /** Whether this person may change anything. */
+  readonly mayChange: boolean;
 
   on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void;
 
@@ -83,6 +93,10 @@ export interface RoomClient {
   cancel(frame: FrameId): void;
   accept(candidate: RecordId): void;
   discard(candidate: RecordId): void;
+  /** For hosts. */
+  decide(deed: Deed): void;
+  /** For hosts: make a link; what stands behind `#link=`, or null where none was made. */
+  invite(role: Role, expiresMs: number | null): Promise<string | null>;
 
   setCursor(cursor: readonly [number, number] | null, tool: string): void;
   setProfile(name: string, color: string): void;

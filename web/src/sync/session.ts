@@ -11,6 +11,7 @@ import {
   type Applied,
   type Change,
   type ClientMessage,
+  type Deed,
   type EngineStatus,
   type FrameId,
   type Hello,
@@ -22,6 +23,7 @@ import {
   type PreviewMessage,
   type RecordId,
   type Refused,
+  type Role,
   type RoomRecord,
   type ServerMessage,
   type TextField,
@@ -58,7 +60,7 @@ export interface SessionPorts {
   workWaits(): void;
   /** A cursor or ink waits to be sent, at the pace of `ephemeral` messages. */
   ephemeralWaits(): void;
-  upload(file: Blob, limits: Limits | null): ReturnType<RoomClient["upload"]>;
+  upload(file: Blob, limits: Limits | null, badge: string): ReturnType<RoomClient["upload"]>;
   blobUrl(blob: string): string;
   keepProfile(profile: Profile): void;
   close(): void;
@@ -81,6 +83,10 @@ export class Session implements RoomClient {
   color: string;
   connection: ConnectionState = "connecting";
   connectionReason = "";
+  closeCode = 0;
+  #badge = "";
+  /** Who waits for a link, by the id of what asked for it. */
+  readonly #awaited = new Map<string, (link: string | null) => void>();
   readonly #ports: SessionPorts;
   readonly #replica: Replica;
   readonly #company = new Company();
@@ -125,6 +131,16 @@ export class Session implements RoomClient {
   get person(): string {
     return this.#replica.person;
   }
+  /** Until the server has said so, people are taken for what most are. */
+  get role(): Role {
+    return this.#company.self?.role ?? "editor";
+  }
+  get isMuted(): boolean {
+    return this.#company.self?.muted ?? false;
+  }
+  get mayChange(): boolean {
+    return this.role !== "viewer" && !this.isMuted;
+  }
   get unsaved(): number {
     return this.#replica.outbox.unsaved;
   }
@@ -142,6 +158,10 @@ export class Session implements RoomClient {
   // --- commands ---------------------------------------------------------------------------
 
   submit(changes: readonly Change[]): string {
+    if (this.#mayOnlyWatch()) {
+      this.#withdrawInk(changes);
+      return this.#ports.newId();
+    }
     const fault = this.#faultOf(changes);
     if (fault !== null) {
       this.#withdrawInk(changes);
@@ -160,34 +180,50 @@ export class Session implements RoomClient {
   }
 
   setText(id: RecordId, field: TextField, text: string): void {
+    if (this.#mayOnlyWatch()) return;
     this.#show(this.#replica.setText(id, field, clean(text, MAX_PROMPT)));
     this.#ports.workWaits();
     this.#showStatus();
   }
 
   undo(): void {
-    if (this.canUndo) this.#push({ t: "undo", id: this.#ports.newId() });
+    if (this.canUndo && !this.#mayOnlyWatch()) this.#push({ t: "undo", id: this.#ports.newId() });
   }
 
   redo(): void {
-    if (this.canRedo) this.#push({ t: "redo", id: this.#ports.newId() });
+    if (this.canRedo && !this.#mayOnlyWatch()) this.#push({ t: "redo", id: this.#ports.newId() });
   }
 
   generate(frame: FrameId): void {
+    if (this.#mayOnlyWatch()) return;
     this.#push({ t: "generate", id: this.#ports.newId(), frame });
   }
 
   cancel(frame: FrameId): void {
+    if (this.#mayOnlyWatch()) return;
     this.#push({ t: "cancel", frame });
   }
 
   accept(candidate: RecordId): void {
+    if (this.#mayOnlyWatch()) return;
     const image = this.#ports.newId();
     this.#push({ t: "accept", id: this.#ports.newId(), candidate, image });
   }
 
   discard(candidate: RecordId): void {
+    if (this.#mayOnlyWatch()) return;
     this.#push({ t: "discard", id: this.#ports.newId(), candidate });
+  }
+
+  decide(deed: Deed): void {
+    this.#push({ t: "moderate", id: this.#ports.newId(), deed });
+  }
+
+  invite(role: Role, expiresMs: number | null): Promise<string | null> {
+    const id = this.#ports.newId();
+    const deed = { d: "invite", role, expires_ms: expiresMs } as const;
+    this.#push({ t: "moderate", id, deed });
+    return new Promise((resolve) => this.#awaited.set(id, resolve));
   }
 
   setCursor(cursor: readonly [number, number] | null, tool: string): void {
@@ -207,6 +243,7 @@ export class Session implements RoomClient {
   }
 
   sendInk(stroke: RecordId, style: InkStyle, points: readonly Point[]): void {
+    if (!this.mayChange) return;
     this.#inkSender.draw(stroke, style, points);
     this.#ports.ephemeralWaits();
   }
@@ -217,7 +254,7 @@ export class Session implements RoomClient {
   }
 
   upload(file: Blob): ReturnType<RoomClient["upload"]> {
-    return this.#ports.upload(file, this.limits);
+    return this.#ports.upload(file, this.limits, this.#badge);
   }
 
   blobUrl(blob: string): string {
@@ -250,7 +287,8 @@ export class Session implements RoomClient {
   }
 
   /** The connection is gone, and will be tried again unless it was `refused`. */
-  closed(state: "connecting" | "offline" | "refused", reason: string): void {
+  closed(state: "connecting" | "offline" | "refused", reason: string, code = 0): void {
+    this.closeCode = code;
     this.#joining = null;
     this.#replica.disconnected();
     this.connection = state;
@@ -349,6 +387,9 @@ export class Session implements RoomClient {
       case "history":
         this.#history = message;
         break;
+      case "invited":
+        this.#told(message.id, message.link);
+        break;
       case "engine":
         this.engine = message;
         break;
@@ -372,6 +413,7 @@ export class Session implements RoomClient {
   #welcomed(welcome: Welcome): void {
     this.#joining = { welcome, records: [], applied: [] };
     this.#replica.person = welcome.person;
+    this.#badge = welcome.badge;
     this.limits = welcome.limits;
     this.engine = welcome.engine;
     this.#previews.latest.clear();
@@ -410,12 +452,15 @@ export class Session implements RoomClient {
   }
 
   #acknowledged({ id, seq }: Ack): void {
+    // It was made, but the answer with the link got lost: it can be revoked and made anew.
+    this.#told(id, null);
     this.#show(this.#replica.ack(id, seq));
     if (this.#replica.outbox.entries.length === 0) this.#replica.outbox.window = WINDOW;
     this.#ports.workWaits();
   }
 
   #refused({ id, code, reason }: Refused): void {
+    this.#told(id, null);
     const { work, changes } = this.#replica.refused(id, code);
     if (work?.t === "op") this.#withdrawInk(work.changes);
     this.#show(changes);
@@ -465,6 +510,7 @@ export class Session implements RoomClient {
     const status = JSON.stringify([
       [this.connection, this.connectionReason, this.unsaved, undo > 0, redo > 0],
       [this.engine, this.limits, this.person, this.name, this.color],
+      [this.role, this.isMuted, this.closeCode],
     ]);
     if (status === this.#status) return;
     this.#status = status;
@@ -474,6 +520,22 @@ export class Session implements RoomClient {
   #depths(): Depths {
     const pending = this.#replica.outbox.entries.map(({ work }) => work);
     return depthsAfter(this.#history, pending);
+  }
+
+  #told(id: string, link: string | null): void {
+    this.#awaited.get(id)?.(link);
+    this.#awaited.delete(id);
+  }
+
+  /** Says so, to whoever tried to change something, where the server would refuse it. */
+  #mayOnlyWatch(): boolean {
+    if (this.mayChange) return false;
+    const [code, reason] =
+      this.role === "viewer"
+        ? ["viewer", "You may watch here, not change anything: ask a host."]
+        : ["muted", "A host has muted you: ask them."];
+    this.#emitter.emit("refused", code, reason);
+    return true;
   }
 
   #push(work: Work): void {

@@ -1,6 +1,6 @@
 /** What a person has done and the server has not answered yet, in the order it was done. */
 
-import type { Accept, Cancel, Discard, Generate, Redo, Undo } from "../protocol/messages";
+import type { Accept, Cancel, Discard, Generate, Moderate, Redo, Undo } from "../protocol/messages";
 import type { Change, Delta, RecordId, TextField } from "../protocol/records";
 import { isMap, opId, recordId, submitFault } from "../protocol/schema";
 import { apply } from "./text";
@@ -22,12 +22,21 @@ export interface EditWork {
   readonly delta: Delta;
 }
 
-export type Work = OpWork | EditWork | Undo | Redo | Accept | Discard | Generate | Cancel;
+export type Work =
+  | OpWork
+  | EditWork
+  | Undo
+  | Redo
+  | Accept
+  | Discard
+  | Moderate
+  | Generate
+  | Cancel;
 /** Work that is an edit of the room, and so must outlive a crash of the browser. */
-export type LastingWork = Exclude<Work, Generate | Cancel>;
+export type LastingWork = Exclude<Work, Moderate | Generate | Cancel>;
 
 export function isLasting(work: Work): work is LastingWork {
-  return work.t !== "generate" && work.t !== "cancel";
+  return work.t !== "moderate" && work.t !== "generate" && work.t !== "cancel";
 }
 
 /** Which records `work` changes at once in the view; the server decides what the rest does. */

@@ -7,6 +7,7 @@
 
 import type {
   Change,
+  Deed,
   EngineStatus,
   FrameId,
   InkStyle,
@@ -14,6 +15,7 @@ import type {
   ModelInfo,
   PreviewMessage,
   RecordId,
+  Role,
   RoomRecord,
 } from "../protocol/messages";
 import { Emitter } from "../sync/emitter";
@@ -38,6 +40,8 @@ const MODEL: ModelInfo = {
   guidance: 4,
   sampler: "dpmpp_2m",
   live_steps: 4,
+  loras: ["ink", "gouache"],
+  controls: [{ name: "controlnet", kind: "scribble" }],
 };
 
 export class FakeRoom implements RoomClient {
@@ -48,6 +52,9 @@ export class FakeRoom implements RoomClient {
   readonly previews = new Map<string, PreviewMessage>();
   connection: ConnectionState = "online";
   connectionReason = "";
+  closeCode = 0;
+  role: Role = "host";
+  isMuted = false;
   unsaved = 0;
   engine: EngineStatus = { t: "engine", state: "ready", detail: "", model: MODEL };
   readonly limits = { message_bytes: 1_000_000, blob_bytes: 10_000_000, blob_px: 16_000_000 };
@@ -60,6 +67,7 @@ export class FakeRoom implements RoomClient {
   readonly sentInk: { stroke: RecordId; style: InkStyle; count: number }[] = [];
   readonly abandoned: RecordId[] = [];
   readonly cancelled: FrameId[] = [];
+  readonly deeds: Deed[] = [];
   readonly blobs = new Map<string, string>();
   onGenerate: (frame: FrameId, job: RecordId) => void = () => {};
 
@@ -67,6 +75,10 @@ export class FakeRoom implements RoomClient {
   readonly #redo: RecordChange[][] = [];
   #lastId = 0;
   readonly #emitter = new Emitter();
+
+  get mayChange(): boolean {
+    return this.role !== "viewer" && !this.isMuted;
+  }
 
   get canUndo(): boolean {
     return this.#undo.length > 0;
@@ -166,6 +178,15 @@ export class FakeRoom implements RoomClient {
 
   discard(candidate: RecordId): void {
     this.apply([{ c: "patch", id: candidate, fields: { state: "discarded" } }]);
+  }
+
+  decide(deed: Deed): void {
+    this.deeds.push(deed);
+  }
+
+  async invite(role: Role, expiresMs: number | null): Promise<string | null> {
+    this.decide({ d: "invite", role, expires_ms: expiresMs });
+    return "name.secret";
   }
 
   setCursor(): void {}

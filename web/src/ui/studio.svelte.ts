@@ -10,6 +10,7 @@ import { type Box, boxCenter, type Point } from "../canvas/geometry";
 import { recordsIn } from "../canvas/hit";
 import { View } from "../canvas/view";
 import type { Candidate, Frame, JobRecord, RecordId } from "../protocol/messages";
+import { isAboutPeople } from "../protocol/schema";
 import type { RoomClient } from "../sync/room-client";
 import { InkTool } from "../tools/brush";
 import { Desk, type ToolName } from "../tools/desk";
@@ -19,6 +20,7 @@ import { placePictures } from "../tools/placing";
 import { Pointers } from "../tools/pointers";
 import { deleteSelection, SelectTool } from "../tools/select";
 import type { Bench, Tool } from "../tools/tool";
+import { Council } from "./council.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
 
@@ -41,6 +43,7 @@ export interface Progress {
 
 export class Studio {
   readonly room: RoomClient;
+  readonly council: Council;
   readonly desk = new Desk();
   readonly view: View;
   readonly tools: Readonly<Record<ToolName, Tool>>;
@@ -48,6 +51,8 @@ export class Studio {
   readonly #stops: (() => void)[] = [];
   #toasts = $state.raw<readonly Toast[]>([]);
   #lastToast = 0;
+  /** The tool of somebody who may only watch at the moment; null for all others. */
+  #heldBefore: ToolName | null = null;
   /** The frame whose prompt should get the focus. */
   promptFor = $state.raw<RecordId | null>(null);
   /** Heights of the tools with their settings, and of the panel of the selected frame. */
@@ -62,6 +67,7 @@ export class Studio {
 
   constructor(room: RoomClient, container: HTMLElement) {
     this.room = room;
+    this.council = new Council(room);
     this.view = new View(room, this.desk, container);
     const bench: Bench = {
       room,
@@ -99,8 +105,8 @@ export class Studio {
 
   get connection() {
     this.#onStatus();
-    const { connection, connectionReason, unsaved } = this.room;
-    return { state: connection, reason: connectionReason, unsaved };
+    const { connection, connectionReason, closeCode, unsaved } = this.room;
+    return { state: connection, reason: connectionReason, code: closeCode, unsaved };
   }
 
   get canUndo(): boolean {
@@ -137,7 +143,9 @@ export class Studio {
 
   get isEmpty(): boolean {
     this.#onRecords();
-    for (const { type } of this.room.records.values()) if (type !== "layer") return false;
+    for (const record of this.room.records.values()) {
+      if (record.type !== "layer" && !isAboutPeople(record)) return false;
+    }
     return true;
   }
 
@@ -238,6 +246,7 @@ export class Studio {
 
   /** Take another tool; what is being drawn with the one before it is kept. */
   pick(tool: ToolName): void {
+    if (tool !== "pan" && !this.room.mayChange) return;
     this.#pointers.finish();
     this.desk.tool = tool;
     this.#pointers.updateCursor();
@@ -368,10 +377,26 @@ export class Studio {
   #listen(): void {
     this.#stops.push(
       listenToKeys(this),
-      this.room.on("refused", (_code, reason) => this.say(reason)),
+      this.room.on("refused", (code, reason) => this.say(refusal(code) ?? reason)),
+      this.room.on("status", () => this.#followRole()),
       this.room.on("records", () => this.#forgetDeleted()),
     );
     this.#pointers.updateCursor();
+  }
+
+  /** Whoever may only watch holds nothing; what they held is there again afterwards. */
+  #followRole(): void {
+    if (this.room.mayChange === (this.#heldBefore === null)) return;
+    if (this.#heldBefore === null) {
+      this.#heldBefore = this.desk.tool;
+      this.#pointers.abandon();
+      this.desk.select([]);
+      this.pick("pan");
+    } else {
+      const tool = this.#heldBefore;
+      this.#heldBefore = null;
+      this.pick(tool);
+    }
   }
 
   #startInTheMiddle(): void {
@@ -406,4 +431,10 @@ export class Studio {
     const kept = [...selection].filter((id) => this.room.records.has(id));
     if (kept.length < selection.size) this.desk.select(kept);
   }
+}
+
+/** A refusal in the language of the page, where there are words for it. */
+function refusal(code: string): string | undefined {
+  const { refusals } = speech.words;
+  return Object.hasOwn(refusals, code) ? refusals[code as keyof typeof refusals] : undefined;
 }

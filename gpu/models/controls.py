@@ -1,0 +1,164 @@
+"""ControlNets (Zhang et al. 2023): which ones there are, and what they add to a forward.
+
+A model's folder may hold one as `controlnet/` and several as `controlnets/NAME/`, each in
+diffusers' layout. Its id is its folder's name, and what it wants to see follows from the word in
+it: scribble, canny or depth; without one it is a scribble control.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from torch import Tensor
+
+from gpu.api import ControlInfo, ControlKind
+from gpu.models.checkpoint import check_component
+from gpu.models.family import ModelError, Steering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from gpu.models.family import Report
+
+SINGLE, SEVERAL = "controlnet", "controlnets"
+MAX_LISTED = 32
+_MAX_HELD_BYTES = 4 << 30
+_ALIKE = ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block")
+
+Residuals = tuple[list[Tensor], Tensor]
+"""What is added to the U-Net's skip connections, and to its middle."""
+
+
+class ControlShelf:
+    """The controls in a model's folder; those used last are kept loaded, within a bound."""
+
+    def __init__(
+        self, folder: Path, unet: Any, factor: int, load: Callable[[Path], Any], report: Report
+    ) -> None:
+        """`factor` is the pixels along a side of a latent cell; `load` reads one folder."""
+        self._unet = unet
+        self._factor = factor
+        self._load = load
+        self._folders = dict(self._list(folder, report))
+        self._held: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def infos(self) -> tuple[ControlInfo, ...]:
+        return tuple(ControlInfo(name, kind_of(name)) for name in self._folders)
+
+    def take(self, name: str) -> Any:
+        """The network, loaded if it isn't yet; raises ValueError for a name that isn't listed."""
+        if name not in self._folders:
+            raise ValueError(
+                f"expected one of this model's controls ({', '.join(self._folders) or 'none'}), "
+                f"got {name}: choose another, or none"
+            )
+        with self._lock:
+            if name not in self._held:
+                try:
+                    self._held[name] = self._load(self._folders[name])
+                except ModelError as error:
+                    raise ValueError(str(error)) from None
+            self._held.move_to_end(name)
+            while len(self._held) > 1 and self._held_bytes() > _MAX_HELD_BYTES:
+                self._held.popitem(last=False)
+            return self._held[name]
+
+    def _list(self, folder: Path, report: Report) -> Iterator[tuple[str, Path]]:
+        several = folder / SEVERAL
+        found = [folder / SINGLE] if (folder / SINGLE).is_dir() else []
+        if several.is_dir():
+            found += sorted(path for path in several.iterdir() if path.is_dir())
+        for path in found[:MAX_LISTED]:
+            try:
+                check_component(path)
+                self._check(path)
+            except (ModelError, OSError) as error:
+                report(f"left out: {error}")
+            else:
+                yield path.name, path
+
+    def _check(self, path: Path) -> None:
+        """Raise ModelError unless the control was made for U-Nets like this one."""
+        try:
+            config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ModelError(f"{path / 'config.json'} is no JSON object: {error}") from None
+        wanted: dict[str, Any] = {"_class_name": "ControlNetModel"}
+        wanted |= {name: self._unet.config.get(name) for name in _ALIKE}
+        for name, value in wanted.items():
+            if _plain(found := config.get(name)) != _plain(value):
+                raise ModelError(f"{path}: expected its {name} to be {value}, got {found}")
+        channels = config.get("conditioning_embedding_out_channels") or (16, 32, 96, 256)
+        stride = 2 ** (len(channels) - 1)
+        if stride != self._factor:
+            raise ModelError(
+                f"{path}: expected it to shrink its picture {self._factor} times as this model's "
+                f"latents, got {stride} times"
+            )
+
+    def _held_bytes(self) -> int:
+        return sum(
+            parameter.nbytes
+            for network in self._held.values()
+            for parameter in network.parameters()
+        )
+
+
+def kind_of(name: str) -> ControlKind:
+    kinds: tuple[ControlKind, ...] = get_args(ControlKind)
+    return next((kind for kind in kinds if kind in name.lower()), "scribble")
+
+
+def residuals(
+    latents: Tensor, timesteps: Tensor, prompts: Tensor, controls: Sequence[Steering | None]
+) -> Residuals | None:
+    """What the controls add to a forward of these rows; rows without one get zeros.
+
+    Rows with the same control share its forward; None where no row has any.
+    """
+    rows_of: dict[Any, list[int]] = {}
+    for row, control in enumerate(controls):
+        if control is not None:
+            rows_of.setdefault(control.network, []).append(row)
+    total: list[Tensor] | None = None
+    for network, rows in rows_of.items():
+        used = [control for control in controls if control and control.network is network]
+        parts = _forward(network, used, rows, latents, timesteps, prompts)
+        if total is None:
+            total = [part.new_zeros(len(latents), *part.shape[1:]) for part in parts]
+        index = torch.tensor(rows).to(latents.device, non_blocking=True)
+        total = [whole.index_copy(0, index, part) for whole, part in zip(total, parts, strict=True)]
+    return None if total is None else (total[:-1], total[-1])
+
+
+def _forward(
+    network: Any,
+    controls: Sequence[Steering],
+    rows: Sequence[int],
+    latents: Tensor,
+    timesteps: Tensor,
+    prompts: Tensor,
+) -> list[Tensor]:
+    """The residuals of some rows, the middle one last, each row's times its strength."""
+    index = torch.tensor(list(rows)).to(latents.device, non_blocking=True)
+    strengths = torch.tensor([control.strength for control in controls], dtype=latents.dtype)
+    strengths = strengths.to(latents.device, non_blocking=True).reshape(-1, 1, 1, 1)
+    down, middle = network(
+        latents[index],
+        timesteps[index],
+        encoder_hidden_states=prompts[index],
+        controlnet_cond=torch.stack([control.image for control in controls]).to(latents.dtype),
+        return_dict=False,
+    )
+    return [part * strengths for part in (*down, middle)]
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else value

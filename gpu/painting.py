@@ -1,0 +1,180 @@
+"""A job's tensors between two steps, and what of them stays as it is.
+
+Knows nothing of models, batches in turn, or threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpu.samplers.table import Table, start_step
+from gpu.sched.work import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpu import inpaint
+    from gpu.api import Job, JobId
+    from gpu.models.family import Adapters, Steering
+
+_NEVER = 1 << 20
+_TOUCHED = 16
+"""Mask values up to this are an edge's softness, not a wish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Keeps parts of a picture as they are: latent blending (Avrahami et al. 2023).
+
+    `known` (C, h, w) is the encoded picture; a cell of `free_from` (1, h, w) int32 says from
+    which step on it is painted: 0 where there was nothing, `_NEVER` outside of the mask.
+    """
+
+    known: Tensor
+    noise: Tensor
+    free_from: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What steers a picture, from the part `start` of its steps to the part `end`."""
+
+    steering: Steering
+    start: float
+    end: float
+
+    def at(self, step: int, num_steps: int) -> Steering | None:
+        """As diffusers counts: only steps that lie wholly between start and end are steered."""
+        inside = step / num_steps >= self.start and (step + 1) / num_steps <= self.end
+        return self.steering if inside else None
+
+
+@dataclass(slots=True)
+class Painting:
+    """One job's tensors. `latents` (C, h, w) fp32 are scaled as `Table` says."""
+
+    job: JobId
+    region: inpaint.Region
+    table: Table
+    latents: Tensor
+    prompt: Tensor
+    negative: Tensor | None
+    guidance: float
+    adapters: Adapters
+    generator: torch.Generator
+    blend: Blend | None = None
+    control: Control | None = None
+    x0: Tensor | None = None
+    kept: Tensor | None = None
+    """(2, C, h, w): what some samplers remember besides, see `Table.memory`."""
+    step: int = 0
+    drawn: tuple[int, Tensor] | None = None
+    """The noise of one step: a step that is tried again must not draw anew."""
+    prepared: Any = None
+    """CUDA event after which the tensors hold what they should."""
+
+    def take_over(self) -> None:
+        """Make the tensors safe to use in the current CUDA stream, whichever they came from."""
+        if self.prepared is None:
+            return
+        stream = torch.cuda.current_stream()
+        stream.wait_event(self.prepared)
+        kept = (self.blend.known, self.blend.noise, self.blend.free_from) if self.blend else ()
+        image = self.control.steering.image if self.control else None
+        for tensor in (self.latents, self.prompt, self.negative, image, *kept):
+            if tensor is not None:
+                # Its memory may not be given away in the stream it came from before ours is done.
+                tensor.record_stream(stream)
+
+    @property
+    def steering(self) -> Steering | None:
+        """What steers the next step."""
+        if self.control is None:
+            return None
+        return self.control.at(self.step, self.table.num_steps)
+
+    @property
+    def demand(self) -> Demand:
+        shape = (int(self.latents.shape[1]), int(self.latents.shape[2]))
+        return Demand(shape, 1 if self.negative is None else 2, self.table.num_steps)
+
+
+def turned(noise: Tensor, towards: Tensor, part: float) -> Tensor:
+    """`noise` turned by a part of the angle to `towards` (spherical interpolation, Shoemake
+    1985): a straight mixture would have less noise than the sampler expects."""
+    cosine = (noise * towards).sum() / (noise.norm() * towards.norm())
+    angle = torch.acos(cosine.double().clamp(-1, 1))
+    if float(torch.sin(angle)) < 1e-6:
+        return noise.lerp(towards, part)
+    first, second = torch.sin((1 - part) * angle), torch.sin(part * angle)
+    return (noise * first + towards * second).div(torch.sin(angle)).to(noise.dtype)
+
+
+def draw_noise(painting: Painting) -> Tensor:
+    """This step's noise (C, h, w) on the CPU, drawn once even if the step is tried again."""
+    if painting.drawn is not None and painting.drawn[0] == painting.step:
+        return painting.drawn[1]
+    if not painting.table.draws_noise(painting.step):
+        return torch.zeros(painting.latents.shape)
+    # The leading 1 makes the draw the same as that of a pipeline with a batch of one.
+    noise = torch.randn((1, *painting.latents.shape), generator=painting.generator)[0]
+    painting.drawn = (painting.step, noise)
+    return noise
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What a step made of its rows: latents and predicted x0 (B, C, h, w), and what samplers are
+    to remember, (B, 2, C, h, w) or None where none does."""
+
+    latents: Tensor
+    x0: Tensor
+    kept: Tensor | None
+
+
+def keep_known(paintings: Sequence[Painting], before: Tensor, made: Stepped) -> Stepped:
+    """Put what is not to be painted back, at the noise level that each row has reached.
+
+    `before` are the latents that the step began with.
+    """
+    blends = [painting.blend for painting in paintings]
+    model = next((blend for blend in blends if blend is not None), None)
+    if model is None:
+        return made
+    blank = Blend(torch.zeros_like(model.known), model.noise, torch.zeros_like(model.free_from))
+    blends_or_blank = [blend or blank for blend in blends]
+    known = torch.stack([blend.known for blend in blends_or_blank])
+    noise = torch.stack([blend.noise for blend in blends_or_blank])
+    free_from = torch.stack([blend.free_from for blend in blends_or_blank])
+    steps = torch.tensor([painting.step for painting in paintings], dtype=torch.int32)
+    levels = torch.stack([p.table.levels[p.step + 1] for p in paintings])
+    if before.is_cuda:
+        steps, levels = steps.pin_memory(), levels.pin_memory()
+    steps = steps.to(before.device, non_blocking=True).reshape(-1, 1, 1, 1)
+    signal, sigma = levels.to(before.device, non_blocking=True).t().reshape(2, -1, 1, 1, 1)
+    keep = free_from > steps
+    renoised = known * signal + noise * sigma
+    kept = made.kept
+    if kept is not None:
+        kept = torch.where(keep[:, None], torch.stack([before, known], 1), kept)
+    return Stepped(
+        torch.where(keep, renoised, made.latents), torch.where(keep, known, made.x0), kept
+    )
+
+
+def free_from(region: inpaint.Region, job: Job, factor: int, rows_per_step: int) -> Tensor:
+    """(1, h, w) int32 for `Blend`: a cell is painted if any of its pixels is."""
+    width, height = region.size
+    cells = np.full((height // factor, width // factor), _NEVER, np.int32)
+    first = start_step(job.steps, job.strength) * rows_per_step
+    begins = first if region.empty is not None else 0
+    for mask, step in ((region.redo, begins), (region.empty, 0)):
+        if mask is not None:
+            blocks = np.asarray(mask).reshape(height // factor, factor, width // factor, factor)
+            cells[blocks.max((1, 3)) > _TOUCHED] = step
+    return torch.from_numpy(cells)[None]

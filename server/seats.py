@@ -1,0 +1,125 @@
+"""Seats: the connections of one room, with what each may do there and how to send to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from server.core import codec, ids
+from server.core.ids import PersonId
+from server.core.messages import Joined, Left
+from server.net.outbox import Key, Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from server.core.access import Grant, Standing
+    from server.core.limits import Meter
+    from server.core.messages import PeerPresence, Person, ServerMessage
+    from server.net.senders import Sender
+
+
+class Seat:
+    """Whoever holds it came in with `grant`; `standing` is what that was good for, last time."""
+
+    def __init__(
+        self, person: Person, sender: Sender, grant: Grant, standing: Standing, meter: Meter
+    ) -> None:
+        self.person = person
+        self.sender = sender
+        self.grant = grant
+        self.meter = meter
+        self.presence: PeerPresence | None = None
+        self.badge = ids.new_secret()
+        self.stand(standing)
+
+    @property
+    def session(self) -> str:
+        return self.person.session
+
+    @property
+    def person_id(self) -> PersonId:
+        return PersonId(self.person.person)
+
+    def stand(self, standing: Standing) -> None:
+        self.standing = standing
+        self.person = msgspec.structs.replace(self.person, role=standing.role, muted=standing.muted)
+
+    def rename(self, name: str, color: str) -> None:
+        self.person = msgspec.structs.replace(self.person, name=name, color=color)
+
+    def send(self, message: ServerMessage) -> None:
+        self.sender.send(packed(message))
+
+
+class Seats:
+    """Those who are here, and those who are on the way in: they wait for what they'll see."""
+
+    def __init__(self) -> None:
+        self._here: dict[str, Seat] = {}
+        self._arriving: dict[str, Seat] = {}
+
+    def __len__(self) -> int:
+        return len(self._here) + len(self._arriving)
+
+    def __iter__(self) -> Iterator[Seat]:
+        """Those who are here."""
+        return iter(self._here.values())
+
+    def all(self) -> list[Seat]:
+        return [*self._here.values(), *self._arriving.values()]
+
+    def is_here(self, seat: Seat) -> bool:
+        return seat.session in self._here
+
+    def with_badge(self, badge: str) -> Seat | None:
+        return next((seat for seat in self if ids.is_same(seat.badge, badge)), None)
+
+    def name_of(self, person: str | None) -> str:
+        """What this person is called now; "" if they aren't here."""
+        return next((seat.person.name for seat in self if seat.person_id == person), "")
+
+    def expect(self, seat: Seat) -> None:
+        self._arriving[seat.session] = seat
+
+    def arrive(self, seat: Seat) -> bool:
+        """False if this one has given up waiting."""
+        if self._arriving.pop(seat.session, None) is None:
+            return False
+        self.broadcast(Joined(person=seat.person))
+        self._here[seat.session] = seat
+        return True
+
+    def leave(self, seat: Seat) -> None:
+        self._arriving.pop(seat.session, None)
+        if self._here.pop(seat.session, None) is not None:
+            self.broadcast(Left(session=seat.session))
+
+    def broadcast(self, message: ServerMessage) -> None:
+        packet = packed(message)
+        for seat in self:
+            seat.sender.send(packet)
+
+    def broadcast_ephemeral(
+        self, message: ServerMessage, key: Key | None, but: Seat | None = None
+    ) -> None:
+        packet = packed(message)
+        for seat in self:
+            if seat is not but:
+                seat.sender.send_ephemeral(packet, key)
+
+    def update(self, seat: Seat) -> None:
+        """Something about this one has changed: tell those who know of them."""
+        if self.is_here(seat):
+            self.broadcast(Joined(person=seat.person))
+
+    def close(self, code: int, reason: str, person: str | None = None) -> None:
+        """Close everybody's connections, or one person's."""
+        for seat in self.all():
+            if person is None or seat.person_id == person:
+                seat.sender.close(code, reason)
+
+
+def packed(message: ServerMessage) -> Packet:
+    return Packet(codec.encode(message))

@@ -1,0 +1,294 @@
+"""ControlNets: what fits, and what they do to a picture and to nobody else's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gpu.api import HEADER_BYTES, Control, ControlInfo, Job, Ready, decode_event, encode
+from gpu.models.advice import Advice
+from gpu.models.controls import kind_of
+from gpu.models.family import LoadOptions
+from gpu.models.stable_diffusion import StableDiffusion, load
+from gpu.previews import fit
+from gpu.runner import Runner
+from gpu.samplers.table import Tables
+from gpu.warmup import model_info
+from tests.gpu.pictures import gradient, job, picture, square_mask
+from tests.gpu.test_runner import relative_error, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def save_control(folder: Path, seed: int, **changes: Any) -> None:
+    """A tiny network with an attention-free middle, as the embedded model's has."""
+    from diffusers import ControlNetModel
+
+    torch.manual_seed(seed)
+    settings: dict[str, Any] = {
+        "in_channels": 16,
+        "block_out_channels": (16, 32),
+        "layers_per_block": 1,
+        "norm_num_groups": 8,
+        "attention_head_dim": 2,
+        "cross_attention_dim": 32,
+        "down_block_types": ("DownBlock2D", "DownBlock2D"),
+        "mid_block_type": "UNetMidBlock2D",
+        "conditioning_embedding_out_channels": (8, 8, 8, 8, 8),
+    }
+    network: Any = ControlNetModel(**{**settings, **changes})
+    with torch.no_grad():
+        for parameter in network.parameters():
+            # What is new in a ControlNet starts at zero and would do nothing.
+            if not parameter.any():
+                parameter.copy_(torch.randn(parameter.shape) / 4)
+    network.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("controlled") / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1)
+    save_control(folder / "controlnets" / "fine-canny", 2)
+    return folder
+
+
+def loaded(folder: Path, lines: list[str] | None = None) -> StableDiffusion:
+    report = (lambda _line: None) if lines is None else lines.append
+    family = load(LoadOptions(folder, torch.device("cpu"), torch.float32), report)
+    assert isinstance(family, StableDiffusion)
+    return family
+
+
+@pytest.fixture(scope="module")
+def family(folder: Path) -> StableDiffusion:
+    return loaded(folder)
+
+
+@pytest.fixture(scope="module")
+def runner(family: StableDiffusion) -> Runner:
+    return Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+
+
+def drawing(side: int = 128) -> np.ndarray:
+    lines = np.zeros((side, side), np.uint8)
+    lines[side // 4 : side // 4 + 6, 10:-10] = 255
+    lines[20:-20, side // 2 : side // 2 + 4] = 255
+    return lines
+
+
+def control(name: str = "controlnet", **fields: Any) -> Control:
+    return Control(name=name, image=picture(drawing()), **fields)
+
+
+def stock(folder: Path, family: StableDiffusion, request: Job, kind: str = "") -> Tensor:
+    """The latents of diffusers' own ControlNet pipeline."""
+    import diffusers
+
+    steer = request.control
+    assert steer is not None
+    path = folder / ("controlnet" if steer.name == "controlnet" else f"controlnets/{steer.name}")
+    pipeline = getattr(diffusers, f"StableDiffusionControlNet{kind}Pipeline").from_pretrained(
+        folder,
+        controlnet=diffusers.ControlNetModel.from_pretrained(path),
+        scheduler=Tables(family.scheduler_config).scheduler(request.sampler, request.steps),
+        safety_checker=None,
+        feature_extractor=None,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    # Its image processors go by the autoencoder's count of blocks, which the tiny one hides.
+    pipeline.vae_scale_factor = 16
+    lines = Image.frombytes("L", (request.width, request.height), steer.image.data).convert("RGB")
+    arguments: dict[str, Any] = {"image": lines}
+    if request.image is not None:
+        pixels = np.frombuffer(request.image.data, np.uint8).reshape(request.height, -1, 4)
+        arguments = {
+            "image": Image.fromarray(pixels[..., :3]),
+            "control_image": lines,
+            "strength": request.strength,
+        }
+    result = pipeline(
+        prompt=request.prompt,
+        negative_prompt=request.negative,
+        num_inference_steps=request.steps,
+        guidance_scale=request.guidance,
+        generator=torch.Generator().manual_seed(request.seed),
+        controlnet_conditioning_scale=steer.strength,
+        control_guidance_start=steer.start,
+        control_guidance_end=steer.end,
+        height=request.height,
+        width=request.width,
+        output_type="latent",
+        **arguments,
+    )
+    return result.images[0]
+
+
+def test_m9_controls_are_listed_by_their_folders_and_the_word_in_their_names(
+    family: StableDiffusion,
+) -> None:
+    assert family.controls == (
+        ControlInfo("controlnet", "scribble"),
+        ControlInfo("fine-canny", "canny"),
+    )
+    assert kind_of("My-Depth-v2") == "depth"
+
+
+def test_m9_the_server_hears_of_controls_and_adapters_when_the_worker_is_ready(
+    family: StableDiffusion,
+) -> None:
+    ready = decode_event(encode(Ready(model_info(family, Advice())))[HEADER_BYTES:])
+
+    assert isinstance(ready, Ready)
+    assert ready.model.controls == family.controls
+    assert ready.model.loras == ()
+
+
+@pytest.mark.parametrize(
+    "steer",
+    [
+        control(),
+        control("fine-canny", strength=0.5),
+        control(start=0.2, end=0.7),
+    ],
+    ids=["whole", "half", "part"],
+)
+def test_g43_a_control_makes_the_picture_that_diffusers_makes(
+    folder: Path, family: StableDiffusion, runner: Runner, steer: Control
+) -> None:
+    request = job(control=steer, steps=6, negative="fog")
+
+    (ours,) = run(runner, [request])
+
+    assert relative_error(ours, stock(folder, family, request)) < 1e-4
+    (without,) = run(runner, [job(steps=6, negative="fog")])
+    assert relative_error(without, ours) > 1e-3
+
+
+def test_g43_rows_with_and_without_a_control_share_a_forward_undisturbed(
+    runner: Runner, family: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [
+        job(seed=1),
+        job(seed=2, control=control()),
+        job(seed=3, control=control("fine-canny", strength=0.6), guidance=1.0),
+        job(seed=4, control=control(end=0.5)),
+        job(seed=5, image=picture(gradient()), strength=0.9, control=control(), steps=5),
+    ]
+    forwards: list[int] = []
+    denoise = family.denoise
+
+    def counted(latents: Tensor, *rest: Any) -> Tensor:
+        forwards.append(len(latents))
+        return denoise(latents, *rest)
+
+    alone = [run(runner, [request])[0] for request in jobs]
+    monkeypatch.setattr(family, "denoise", counted)
+    together = run(runner, jobs)
+
+    assert forwards == [9] * 4
+    for mixed, single in zip(together, alone, strict=True):
+        assert relative_error(mixed, single) < 1e-5
+
+
+def test_g43_a_control_that_goes_wrong_spoils_only_its_own_rows(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1)
+    family = loaded(folder)
+    network = family.take_control("controlnet")
+    with torch.no_grad():
+        next(network.controlnet_mid_block.parameters()).fill_(torch.nan)
+    runner = Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+
+    good, bad = run(runner, [job(steps=2), job(steps=2, control=control())])
+
+    assert bool(torch.isfinite(good).all())
+    assert not bool(torch.isfinite(bad).all())
+
+
+def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner: Runner) -> None:
+    mask = square_mask(512, 200, 260)
+    lines = drawing(512)
+    request = job(
+        width=512,
+        height=512,
+        image=picture(gradient(512)),
+        mask=picture(mask),
+        control=Control(name="controlnet", image=picture(lines)),
+        steps=1,
+    )
+
+    painting = runner.prepare(request)
+
+    x, y, width, height = painting.region.box
+    assert (width, height) != (512, 512)
+    assert painting.control is not None
+    seen = painting.control.steering.image
+    cut = Image.fromarray(lines).convert("RGB").crop((x, y, x + width, y + height))
+    resized = np.asarray(cut.resize(painting.region.size, Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal((seen * 255).round().permute(1, 2, 0).numpy(), resized)
+
+
+def test_m9_only_controls_that_were_listed_are_known(runner: Runner) -> None:
+    with pytest.raises(ValueError, match=r"this model's controls \(controlnet, fine-canny\)"):
+        runner.prepare(job(control=control("../controlnet")))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"in_channels": 4}, "expected its in_channels to be 16, got 4"),
+        ({"cross_attention_dim": 64}, "expected its cross_attention_dim to be 32, got 64"),
+        (
+            {"conditioning_embedding_out_channels": (8, 8, 8, 8)},
+            "expected it to shrink its picture 16 times as this model's latents, got 8 times",
+        ),
+    ],
+)
+def test_m9_a_control_for_another_model_says_what_was_expected(
+    tiny_folder: Path, tmp_path: Path, change: dict[str, Any], expected: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1, **change)
+    lines: list[str] = []
+
+    assert loaded(folder, lines).controls == ()
+
+    assert any(expected in line for line in lines)
+
+
+def test_m9_a_control_that_is_no_controlnet_or_has_only_a_pickle_is_left_out(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    shutil.copytree(tiny_folder / "unet", folder / "controlnet")
+    save_control(folder / "controlnets" / "depth", 1)
+    weights = folder / "controlnets" / "depth" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    weights.with_suffix(".bin").write_bytes(b"\x80\x04.")
+    (folder / "controlnets" / "empty").mkdir()
+    (folder / "controlnets" / "list").mkdir()
+    (folder / "controlnets" / "list" / "config.json").write_text(json.dumps([1]))
+    lines: list[str] = []
+
+    assert loaded(folder, lines).controls == ()
+
+    said = "\n".join(lines)
+    assert "expected its _class_name to be ControlNetModel" in said
+    assert "holds a pickle" in said
+    assert said.count("left out") == 4
