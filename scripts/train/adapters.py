@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 RANK: Final = 4
 TARGETS: Final = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
-_SCENES: Final[dict[str, int]] = {"centred": 300, "placed": 300, "composed": 200}
+_SCENES: Final[dict[str, int]] = {"centred": 250, "placed": 250, "composed": 150}
 _BATCH: Final = 32
-_LEARNING_RATE: Final = 3e-3
+_LEARNING_RATE: Final = 4e-3
 
 
 def train_adapters(folder: Path, device: Device, seed: int, num_samples: int) -> None:

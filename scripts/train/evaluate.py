@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .devices import Device
     from .judge import Figures
 
-_JUDGE_STEPS: Final = 2600
+_JUDGE_STEPS: Final = 1800
 _UNPICKED: Final = 64
 _QUICK: Final = Sampling(num_steps=4)
 # The studio's first screen; the prompts stand in web/src/ui/examples.ts too.

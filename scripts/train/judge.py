@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 WHOLE_PX: Final = 64
 CROP_PX: Final = 48
 _BATCH: Final = 48
-_POOL: Final = 12_000
-_THROUGH: Final = 3_000
+_POOL: Final = 9_000
+_THROUGH: Final = 2_000
 _EMPTY_CROPS: Final = 3
 ALL_STYLES: Final = (*STYLES, *EXTRA_STYLES)
 # The crop's half side about a position's centre, as a share of the picture's side.

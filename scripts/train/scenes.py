@@ -97,7 +97,7 @@ class Scene:
 
 def item_tags(item: Item) -> frozenset[str]:
     """What is true of one thing, said of where it is: "left.kind:cat"."""
-    tags = {f"kind:{item.kind}", f"colour:{item.colour}"}
+    tags = {f"kind:{item.kind}", f"colour:{item.colour}", f"position:{item.position}"}
     if item.size != "medium":
         tags.add(f"size:{item.size}")
     if item.count > 1:

@@ -46,6 +46,8 @@ _ITEM_TAGS: Final[tuple[str, ...]] = (
     "size:small",
     "size:big",
     *(f"count:{count}" for count in range(2, MAX_COUNT + 1)),
+    # Each token could know this from where it stands; said aloud, the UNet hears it too.
+    *(f"position:{position}" for position in POSITIONS),
 )
 _WHOLE_TAGS: Final[tuple[str, ...]] = (
     *(f"place:{name}" for name in PLACES),

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,66 +10,20 @@ import pytest
 from gpu.api import (
     Cancel,
     Cancelled,
-    Command,
     Done,
-    Event,
     Fatal,
     Job,
     Loading,
     Preview,
     Ready,
     Submit,
-    decode_event,
-    encode,
-    read_frame,
 )
 from tests.gpu.pictures import job, open_png
+from tests.gpu.worker_process import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
-EXIT_TIMEOUT_S = 30
-
-
-class Worker:
-    def __init__(self, model: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gpu.worker", "--model", str(model), "--threads", "1"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-        )
-        assert self._process.stdin
-        assert self._process.stdout
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
-
-    def send(self, *commands: Command) -> None:
-        self.stdin.write(b"".join(map(encode, commands)))
-        self.stdin.flush()
-
-    def next(self) -> Event | None:
-        body = read_frame(self.stdout)  # type: ignore[arg-type]
-        return None if body is None else decode_event(body)
-
-    def until(self, kind: type[Event]) -> Event:
-        while not isinstance(event := self.next(), kind):
-            assert event is not None, "the worker ended early"
-        return event
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def wait(self) -> int:
-        return self._process.wait(EXIT_TIMEOUT_S)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self.stdout.close()
-        # What was not flushed yet has nobody to go to.
-        self.stdin.close()
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -64,6 +64,8 @@ def test_caption_names_exactly_its_tags(language: Language, held_out: bool, stag
 
         assert one.tags <= scene.tags()
         for tag in one.tags - {"touching"}:
+            if ".position:" in tag:
+                continue  # Left out or said by order as often as by a word of its own.
             assert any(w in text for w in words_of(tag, language, held_out)), (tag, text)
 
 
