@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from scripts.train.colours import COLOURS, distance
 from scripts.train.export import LIMIT_BYTES, folder_bytes
 from scripts.train.places import PLAIN, plain_colour
 from scripts.train.sampling import STAGES, sample_scene
-from scripts.train.styles import EXTRA_STYLES
+from scripts.train.styles import EXTRA_STYLES, STYLES
 from scripts.train.text import LONGEST_CAPTION, load_tokenizer
+from scripts.train.words import COLOUR_WORDS, NOUNS
 
 MODEL = Path(__file__).resolve().parents[2] / "gpu" / "models" / "embedded"
 
@@ -55,6 +57,17 @@ def test_folder_names_no_machine_paths() -> None:
         assert "_name_or_path" not in text, path
         assert "/work" not in text, path
         assert "/home" not in text, path
+
+
+def test_card_names_everything_that_the_model_knows() -> None:
+    card = (MODEL / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+    for noun in NOUNS.values():
+        assert {*noun.english, *noun.chinese} <= set(re.split(r"[;,()]\s*|\s\(|\*\*\s", card)), noun
+    for english, chinese in COLOUR_WORDS.values():
+        assert all(word in card for word in (*english, *chinese))
+    for style in (*STYLES[1:], *EXTRA_STYLES):
+        assert style in card
 
 
 def test_captions_of_both_languages_tokenise_without_loss() -> None:
