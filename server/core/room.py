@@ -131,6 +131,10 @@ class Room:
             or self._canvas.num_bytes >= self.limits.max_bytes
         )
 
+    def has_taken(self, id: str) -> bool:
+        """Whether an op with this id is among the last ones."""
+        return id in self._seen
+
     def history(self, person: PersonId) -> tuple[int, int]:
         """How many steps this person can undo and redo."""
         return self._stacks.depths(person)

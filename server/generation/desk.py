@@ -24,6 +24,7 @@ from server.generation.plan import has_alpha, prepare
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
+    from server.core.ids import PersonId
     from server.core.messages import Engine, Preview
     from server.core.records import Change
     from server.engine import EnginePort
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 RENDER_THREADS = 2
 STORE_TIMEOUT_S = 5.0
 CANCELLED = "cancelled"
+WITHDRAWN = "a host has stopped this"
 REPLACED = "replaced by a newer request"
 
 
@@ -77,6 +79,11 @@ class Desk:
         for making in self.makings(room):
             if making.frame.id == frame and (making.is_live or not only_live):
                 self._finish(making, "cancelled", reason)
+
+    def withdraw(self, room: RoomId, person: PersonId | None) -> None:
+        for making in self.makings(room):
+            if person is None or making.by == person:
+                self._finish(making, "cancelled", WITHDRAWN)
 
     def makings(self, room: RoomId) -> list[Making]:
         return list(self._makings.get(room, ()))

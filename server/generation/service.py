@@ -118,6 +118,10 @@ class Generation:
         self._live.forgive(room.id, request.frame)
         self._desk.cancel_frame(room.id, request.frame)
 
+    def withdraw(self, room: RoomPort, person: PersonId | None) -> None:
+        self._live.withdraw(room.id, person)
+        self._desk.withdraw(room.id, person)
+
     def changed(
         self,
         room: RoomPort,
@@ -133,6 +137,10 @@ class Generation:
                 self._end_live(room.id, id)
                 if new is None:
                     self._desk.cancel_frame(room.id, id, "the frame was deleted")
+        for id, old in before.items():
+            new = room.records.get(id)
+            if old is None and isinstance(new, Candidate):
+                self._live.recognise(room.id, new)
         self._live.changed(room, before, by)
 
     def previews(self, room: RoomId) -> Sequence[Preview]:

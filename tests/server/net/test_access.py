@@ -284,6 +284,25 @@ async def test_a8_a_ban_outlives_the_server(tmp_path: Path) -> None:
             await bob.close()
 
 
+async def test_a8_a9_what_is_being_made_ends_with_its_maker(
+    served: Served, ann: RoomClient
+) -> None:
+    async with guest(ann) as bob, guest(ann) as cat:
+        told = served.generation.told
+        for deed, person in (
+            (Clear(), None), (TakeBack(person=bob.person), bob.person),
+            (Ban(person=bob.person, banned=True), bob.person),
+        ):  # fmt: skip
+            with pytest.raises(Refusal, match="not_host"):
+                await cat.decide(deed)
+            told.clear()
+            await ann.decide(deed)
+            assert f"withdraw {person}" in told
+        with pytest.raises(Refusal, match="yourself"):
+            await ann.decide(Ban(person=ann.person, banned=True))
+        assert f"withdraw {ann.person}" not in told
+
+
 async def test_a9_what_somebody_did_is_taken_back_and_a_room_cleared(ann: RoomClient) -> None:
     async with guest(ann) as bob:
         await ann.submit(layer("anns"))
