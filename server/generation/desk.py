@@ -40,6 +40,7 @@ RENDER_THREADS = 2
 STORE_TIMEOUT_S = 5.0
 CANCELLED = "cancelled"
 WITHDRAWN = "a host has stopped this"
+FRAME_DELETED = "the frame was deleted"
 REPLACED = "replaced by a newer request"
 
 
@@ -202,7 +203,10 @@ class Desk:
             making.lose(index, "failed", "the picture was made but couldn't be stored: try again")
             self._settle(making)
             return
-        if making.outcome is None:
+        if making.frame.id not in making.room.records:
+            # That is told once it is durable; nothing may land on the canvas until then.
+            self._finish(making, "cancelled", FRAME_DELETED)
+        elif making.outcome is None:
             self._deliver(making, index, making.candidate(new_id(), index, blob, has_alpha(png)))
 
     def _deliver(self, making: Making, index: int, candidate: Candidate) -> None:

@@ -383,6 +383,19 @@ async def test_g29_deleting_a_frame_cancels_its_jobs() -> None:
         assert studio.engine.cancelled == [job.id]
 
 
+async def test_g29_no_picture_is_offered_while_the_frame_s_deletion_is_on_its_way_to_the_disk() -> (
+    None
+):
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        studio.room.generation = None
+        studio.room.apply([Delete("frame")])
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: studio.room.job("job").state == "cancelled")
+        assert studio.room.candidates() == []
+        assert not studio.generation.busy(studio.room.id)
+
+
 async def test_g30_people_and_rooms_have_so_many_pictures_under_way() -> None:
     async with Studio(limits=Limits(per_person=3, per_room=4)) as studio:
         await asked(studio, count=2)
