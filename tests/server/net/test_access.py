@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from server.hosted import HostedRoom
+    from server.seats import Seat
+
 pytestmark = pytest.mark.anyio
 TOKEN_KEY = "k" * 32
 FRAME = Frame(id="frame", z="a0", x=0.0, y=0.0, w=64.0, h=64.0)
@@ -422,6 +425,36 @@ async def test_a15_pictures_are_stored_for_those_who_are_in_the_room(
     badge = ann.badge
     await ann.close()
     assert await uploaded(ann, badge) == (404, "no_room")
+
+
+@pytest.mark.parametrize("is_ban", [True, False], ids=["ban", "mute"])
+async def test_a15_what_a_host_decides_while_a_picture_is_sent_counts(
+    served: Served, ann: RoomClient, is_ban: bool
+) -> None:
+    data, begun, find = picture(), asyncio.Event(), served.hub.seat_of
+
+    def seat_of(room: RoomId, badge: str) -> tuple[HostedRoom, Seat] | None:
+        begun.set()
+        return find(room, badge)
+
+    served.hub.seat_of = seat_of  # type: ignore[method-assign]
+    async with (
+        httpx.AsyncClient(base_url=ann.server, trust_env=False) as http,
+        guest(ann) as bob,
+    ):
+        person = bob.person
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield data[:10]
+            await begun.wait()
+            deed = Ban(person=person, banned=True) if is_ban else Mute(person=person, muted=True)
+            await ann.decide(deed)
+            yield data[10:]
+
+        headers = {"authorization": f"Bearer {bob.badge}"}
+        answer = await http.put(path(ann.room, data), content=slowly(), headers=headers)
+        assert answer.status_code in ((403, 404) if is_ban else (403,))
+        assert (await http.get(path(ann.room, data))).status_code == 404
 
 
 async def test_l3_a_room_takes_so_many_people_and_always_a_host(tmp_path: Path) -> None:
