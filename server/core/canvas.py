@@ -50,14 +50,6 @@ class Canvas:
         self.edits_floor = 0
         """Edits made on a text older than this can't be transformed any more."""
 
-    def only_by(self, person: str) -> list[str]:
-        """What this person put here and nobody else has written to since."""
-        return [
-            id
-            for id, stamps in self.stamps.items()
-            if stamps.base[1] == person and all(by == person for _, by in stamps.fields.values())
-        ]
-
     def load(self, records: Iterable[Record], stamps: Iterable[Stamps]) -> None:
         for record, stamp in zip(records, stamps, strict=True):
             self.records[record.id] = record
@@ -109,6 +101,11 @@ class Draft:
         if record in self._records:
             return self._records[record]
         return self._canvas.records.get(record)
+
+    def only_by(self, person: str) -> list[str]:
+        """What this person put here and nobody else has written to since."""
+        ids = dict.fromkeys((*self._canvas.records, *self._records))
+        return [id for id in ids if self.get(id) and self._stamps_of(id).are_only_of(person)]
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Apply each change in turn; raises Refusal, after which the draft is of no use."""

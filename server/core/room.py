@@ -245,7 +245,7 @@ class Room:
         draft = self._draft(person)
         for step in reversed(self._stacks.undoable(person)):
             draft.take_back(step.moves)
-        for id in self._canvas.only_by(person):
+        for id in draft.only_by(person):
             record = draft.get(id)
             if record is not None and _is_work(record):
                 draft.delete(id)

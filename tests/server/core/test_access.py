@@ -325,6 +325,18 @@ def test_a9_what_lies_further_back_than_undo_reaches_is_taken_back_too() -> None
     assert made.drawn() == {"s0"}
 
 
+def test_a9_what_somebody_deleted_of_their_own_stays_away() -> None:
+    made = Founded(RoomLimits(undo_steps=1))
+    made.do(BOB, stroke("bobs"))
+    made.do(ANN, stroke("anns"))
+    made.do(BOB, Delete("bobs"), Delete("anns"))
+    made.decide(TakeBack(person=BOB))
+    assert made.drawn() == {"anns"}
+    assert made.replayed().state() == made.room.state()
+    made.undo(ANN, HOST)
+    assert made.drawn() == set()
+
+
 def test_a9_a_room_is_cleared_of_all_but_people_and_that_can_be_undone() -> None:
     made = locked_room()
     made.decide(SetRole(person=BOB, role="viewer"))
