@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from server.core import schema, text, undo
+from server.core.access import lock_id
 from server.core.errors import Refusal
 from server.core.records import Change, Delete, Edit, Frame, Layer, Mask, Patch, Put, Record
 from server.core.undo import Stamps
@@ -159,6 +160,10 @@ class Draft:
         self.moves.append(undo.Deleted(old, self._stamps_of(id)))
         self._records[id] = None
         self.changes.append(Delete(id))
+        # Else what comes to lie elsewhere without it would stay locked, with nothing to unlock.
+        if isinstance(old, Layer | Frame) and self.get(lock_id(id)) is not None:
+            self.delete(lock_id(id))
+            self.altered = True
 
     def edit(self, edit: Edit) -> None:
         """Change a text as `edit` means it, whatever came since the text it was made on."""

@@ -267,6 +267,20 @@ def test_a6_undo_and_pictures_of_what_is_locked_are_refused_too() -> None:
         made.decide(SetLock(record="free", locked=True))
 
 
+def test_a6_a_lock_goes_with_what_it_locks_and_comes_back_with_it() -> None:
+    made = locked_room()
+    outcome = made.do(ANN, Delete("layer"), standing=HOST)
+    assert isinstance(outcome, Taken)
+    assert not outcome.as_asked
+    assert ":lock:layer" not in made.room.records
+    made.do(BOB, Patch("inside", {"x": 1.0}))
+    assert made.replayed().state() == made.room.state()
+    made.undo(ANN, HOST)
+    with refused("locked"):
+        made.do(BOB, Patch("inside", {"x": 2.0}))
+    assert made.replayed().state() == made.room.state()
+
+
 @pytest.mark.parametrize(
     "change",
     [
