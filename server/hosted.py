@@ -210,6 +210,7 @@ class HostedRoom:
             now_ms=self._now_ms(),
             digest=ids.digest(secret),
             invite=request.id,
+            is_passing=access.is_passing(self._room.records, seat.person_id, seat.grant),
             name=self.seats.name_of(getattr(deed, "person", None)),
         )
         standing = self._standing_now(seat)

@@ -71,11 +71,18 @@ class Founded:
         return self._keep(self.room.request(Undo(id=self._new_id()), by, 0, standing))
 
     def decide(
-        self, deed: Deed, by: PersonId = ANN, standing: Standing = HOST, now_ms: int = 0
+        self,
+        deed: Deed,
+        by: PersonId = ANN,
+        standing: Standing = HOST,
+        now_ms: int = 0,
+        *,
+        is_passing: bool = False,
     ) -> Taken | Settled:
         host = Decider(
-            person=by, now_ms=now_ms, digest=ids.digest("secret"), invite="op-00000", name="Bob"
-        )
+            person=by, now_ms=now_ms, digest=ids.digest("secret"), invite="op-00000", name="Bob",
+            is_passing=is_passing,
+        )  # fmt: skip
         request = Moderate(id=self._new_id(), deed=deed)
         return self._keep(self.room.moderate(request, host, standing))
 
@@ -404,6 +411,25 @@ def test_a13_only_hosts_decide(deed: Deed) -> None:
 def test_a13_hosts_dont_lock_themselves_out(deed: Deed) -> None:
     with refused("yourself"):
         Founded().decide(deed)
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [SetRole(person=ANN, role="viewer"), SetRole(person=ANN, role=None),
+     Ban(person=ANN, banned=True)],
+)  # fmt: skip
+def test_a13_a_host_by_a_link_leaves_the_room_a_host_that_stays(deed: Deed) -> None:
+    made = Founded()
+    made.decide(MakeInvite(role="host"))
+    by_link = Grant(invite=INVITE)
+    assert made.standing(BOB, by_link) == HOST
+    assert access.is_passing(made.room.records, BOB, by_link)
+    with refused("last_host"):
+        made.decide(deed, BOB, is_passing=True)
+    made.decide(SetRole(person=CAT, role="host"), BOB, is_passing=True)
+    made.decide(deed, BOB, is_passing=True)
+    made.decide(SetRole(person=BOB, role="host"), CAT)
+    assert not access.is_passing(made.room.records, BOB, by_link)
 
 
 def test_a13_what_is_decided_is_bounded_and_decided_once() -> None:
