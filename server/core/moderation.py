@@ -136,6 +136,10 @@ def _decide(
             fields = {"banned": banned}
     if host.name:
         fields["name"] = host.name
+    decided = msgspec.structs.replace(member, **fields)
+    if (decided.role, decided.muted, decided.banned) == (None, False, False):
+        # Nothing is decided about them any more: they make room for others.
+        return [Delete(member.id)] if member.id in records else []
     return _set(records, member, fields)
 
 

@@ -440,6 +440,10 @@ def test_a13_what_is_decided_is_bounded_and_decided_once() -> None:
     assert isinstance(first, Taken)
     assert made.room.moderate(request, host, HOST) == Settled(first.entry.seq)
 
+    made.decide(Mute(person=BOB, muted=False))
+    assert ":member:bob" not in made.room.records
+    assert made.decide(Ban(person=BOB, banned=False)) == Settled(0)
+
     for number in range(MAX_INVITES):
         host = Decider(person=ANN, now_ms=0, invite=f"i{number}", digest=ids.digest("x"))
         deed = MakeInvite(role="viewer")
