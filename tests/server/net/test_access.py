@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -466,6 +467,19 @@ async def test_l3_a_room_takes_so_many_people_and_always_a_host(tmp_path: Path) 
         assert (await refused_entry(guest(ann)))[0] == 4423
         async with guest(ann, key=ann.key):
             assert len(served.hub.rooms[0].seats) == 3
+
+
+async def test_l3_one_person_takes_no_more_than_a_third_of_the_places(tmp_path: Path) -> None:
+    async with (
+        serving(settings_for(tmp_path, max_people=15)) as served,
+        RoomClient(served.url, served.new_room_id()) as ann,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        key = bytes(16)
+        for _ in range(5):
+            await stack.enter_async_context(guest(ann, key=key))
+        assert (await refused_entry(guest(ann, key=key)))[0] == 4423
+        await stack.enter_async_context(guest(ann))
 
 
 async def test_l2_a_room_holds_as_much_as_the_settings_say(tmp_path: Path) -> None:
