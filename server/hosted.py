@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from server.core import access, codec, ids
-from server.core.deeds import Kick, MakeInvite
+from server.core.deeds import Ban, Clear, Kick, MakeInvite, TakeBack
 from server.core.errors import Refusal
 from server.core.ids import PersonId, RoomId
 from server.core.messages import (
@@ -210,13 +210,19 @@ class HostedRoom:
             now_ms=self._now_ms(),
             digest=ids.digest(secret),
             invite=request.id,
+            is_passing=access.is_passing(self._room.records, seat.person_id, seat.grant),
             name=self.seats.name_of(getattr(deed, "person", None)),
         )
+        standing = self._standing_now(seat)
+        if isinstance(deed, Clear | TakeBack) and standing.is_host:
+            self._stop_work(request)
         try:
-            outcome = self._room.moderate(request, host, self._standing_now(seat))
+            outcome = self._room.moderate(request, host, standing)
         except Refusal as refusal:
             self._refuse(seat, request.id, refusal)
             return
+        if isinstance(deed, Ban) and deed.banned:
+            self._generation.withdraw(self, PersonId(deed.person))
         self._answer(seat, request.id, outcome)
         if secret and isinstance(outcome, Taken):
             invited = Invited(id=request.id, link=f"{request.id}.{secret}")
@@ -224,6 +230,12 @@ class HostedRoom:
         if isinstance(deed, Kick):
             self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
         self._when_durable(self.review)
+
+    def _stop_work(self, sweep: Moderate) -> None:
+        """What a sweep takes away ends before it: undoing the sweep brings no work back."""
+        if not self._room.has_taken(sweep.id):
+            person = sweep.deed.person if isinstance(sweep.deed, TakeBack) else None
+            self._generation.withdraw(self, None if person is None else PersonId(person))
 
     def review(self) -> None:
         """Send out whom nothing lets in any more, and tell of those who may do more or less."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 SWEEP_S = 5.0
 NO_ROOM = 4404, "no such room, or none that you may enter: start from the first page"
+MIN_EACH = 4
+"""Connections of one person in a room for few: a lost one is noticed after the next has come."""
 FULL = 4423, "as many people are here as the room holds: try again later"
 
 logger = logging.getLogger(__name__)
@@ -212,7 +214,7 @@ class Hub:
         if hosted is None or standing is None:
             await self.keep_waiting(begun)
             connection.sender.close(*NO_ROOM)
-        elif len(hosted.seats) >= self._settings.max_people and not standing.is_host:
+        elif not standing.is_host and self._is_full(hosted, person):
             connection.sender.close(*FULL)
         elif connection.sender.is_open:
             seat = Seat(
@@ -220,6 +222,11 @@ class Hub:
             )
             connection.hosted, connection.seat = hosted, seat
             hosted.enter(seat, enter.hello)
+
+    def _is_full(self, hosted: HostedRoom, person: PersonId) -> bool:
+        """For this person: one may have a third of what a room has, as with all else (L5)."""
+        most = self._settings.max_people
+        return len(hosted.seats) >= most or hosted.seats.num_of(person) >= max(MIN_EACH, most // 3)
 
     # --- loading and unloading ---------------------------------------------------------------
 

@@ -49,6 +49,10 @@ class GenerationPort(Protocol):
 
     def cancel(self, room: RoomPort, by: PersonId, request: Cancel) -> None: ...
 
+    def withdraw(self, room: RoomPort, person: PersonId | None) -> None:
+        """Stop all that is being made for this person, or (None) for anybody: a host says so."""
+        ...
+
     def changed(
         self,
         room: RoomPort,

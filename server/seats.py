@@ -80,6 +80,10 @@ class Seats:
         """What this person is called now; "" if they aren't here."""
         return next((seat.person.name for seat in self if seat.person_id == person), "")
 
+    def num_of(self, person: str) -> int:
+        """How many connections this person has."""
+        return sum(seat.person_id == person for seat in self.all())
+
     def expect(self, seat: Seat) -> None:
         self._arriving[seat.session] = seat
 

@@ -101,6 +101,11 @@ def standing(
     return None if role is None else Standing(role, member.muted)
 
 
+def is_passing(records: Mapping[str, Record], person: str, grant: Grant) -> bool:
+    """Whether this person's role ends with the link that they came by."""
+    return grant.invite is not None and member_of(records, person).role is None
+
+
 def _role_by(records: Mapping[str, Record], grant: Grant, now_ms: int) -> Role | None:
     if grant.invite is not None:
         invite = records.get(grant.invite)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from server.core import schema, text, undo
+from server.core.access import lock_id
 from server.core.errors import Refusal
 from server.core.records import Change, Delete, Edit, Frame, Layer, Mask, Patch, Put, Record
 from server.core.undo import Stamps
@@ -49,14 +50,6 @@ class Canvas:
         self._num_edit_parts = 0
         self.edits_floor = 0
         """Edits made on a text older than this can't be transformed any more."""
-
-    def only_by(self, person: str) -> list[str]:
-        """What this person put here and nobody else has written to since."""
-        return [
-            id
-            for id, stamps in self.stamps.items()
-            if stamps.base[1] == person and all(by == person for _, by in stamps.fields.values())
-        ]
 
     def load(self, records: Iterable[Record], stamps: Iterable[Stamps]) -> None:
         for record, stamp in zip(records, stamps, strict=True):
@@ -110,6 +103,11 @@ class Draft:
             return self._records[record]
         return self._canvas.records.get(record)
 
+    def only_by(self, person: str) -> list[str]:
+        """What this person put here and nobody else has written to since."""
+        ids = dict.fromkeys((*self._canvas.records, *self._records))
+        return [id for id in ids if self.get(id) and self._stamps_of(id).are_only_of(person)]
+
     def apply(self, changes: Sequence[Change]) -> None:
         """Apply each change in turn; raises Refusal, after which the draft is of no use."""
         for change in changes:
@@ -162,6 +160,10 @@ class Draft:
         self.moves.append(undo.Deleted(old, self._stamps_of(id)))
         self._records[id] = None
         self.changes.append(Delete(id))
+        # Else what comes to lie elsewhere without it would stay locked, with nothing to unlock.
+        if isinstance(old, Layer | Frame) and self.get(lock_id(id)) is not None:
+            self.delete(lock_id(id))
+            self.altered = True
 
     def edit(self, edit: Edit) -> None:
         """Change a text as `edit` means it, whatever came since the text it was made on."""

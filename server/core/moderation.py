@@ -54,6 +54,8 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     """Of the new link's secret."""
     invite: str = ""
     """What the new link is called."""
+    is_passing: bool = False
+    """Whether they are a host by a link only, and no longer than that lasts."""
     name: str = ""
     """What whom it is about is called at the moment."""
 
@@ -122,6 +124,8 @@ def _decide(
     member = access.member_of(records, deed.person)
     if member.id not in records:
         _check_room_for(Member, records, MAX_MEMBERS, "people about whom something is decided")
+    if host.is_passing and _takes_last_host(deed, member, records):
+        raise Refusal("last_host", "this room has no other host that stays: make one first")
     fields: dict[str, object]
     match deed:
         case SetRole(role=role):
@@ -132,7 +136,30 @@ def _decide(
             fields = {"banned": banned}
     if host.name:
         fields["name"] = host.name
+    decided = msgspec.structs.replace(member, **fields)
+    if (decided.role, decided.muted, decided.banned) == (None, False, False):
+        # Nothing is decided about them any more: they make room for others.
+        return [Delete(member.id)] if member.id in records else []
     return _set(records, member, fields)
+
+
+def _takes_last_host(
+    deed: SetRole | Mute | Ban, member: Member, records: Mapping[str, Record]
+) -> bool:
+    """Whether nobody's own role would be host any more."""
+    stays = {r.id for r in records.values() if isinstance(r, Member) and _is_lasting_host(r)}
+    match deed:
+        case SetRole(role=role):
+            takes = role != "host"
+        case Ban(banned=takes):
+            pass
+        case Mute():
+            takes = False
+    return takes and stays == {member.id}
+
+
+def _is_lasting_host(member: Member) -> bool:
+    return member.role == "host" and not member.banned
 
 
 def _lock(deed: SetLock, records: Mapping[str, Record]) -> list[Change]:

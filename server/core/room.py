@@ -131,6 +131,10 @@ class Room:
             or self._canvas.num_bytes >= self.limits.max_bytes
         )
 
+    def has_taken(self, id: str) -> bool:
+        """Whether an op with this id is among the last ones."""
+        return id in self._seen
+
     def history(self, person: PersonId) -> tuple[int, int]:
         """How many steps this person can undo and redo."""
         return self._stacks.depths(person)
@@ -241,7 +245,7 @@ class Room:
         draft = self._draft(person)
         for step in reversed(self._stacks.undoable(person)):
             draft.take_back(step.moves)
-        for id in self._canvas.only_by(person):
+        for id in draft.only_by(person):
             record = draft.get(id)
             if record is not None and _is_work(record):
                 draft.delete(id)

@@ -37,6 +37,9 @@ class Stamps(msgspec.Struct, frozen=True, array_like=True):
     def of(self, field: str) -> Stamp:
         return self.fields.get(field, self.base)
 
+    def are_only_of(self, person: str) -> bool:
+        return all(by == person for _, by in (self.base, *self.fields.values()))
+
     def with_fields(self, changed: dict[str, Stamp]) -> Stamps:
         return msgspec.structs.replace(self, fields={**self.fields, **changed})
 

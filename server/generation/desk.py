@@ -24,6 +24,7 @@ from server.generation.plan import has_alpha, prepare
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
+    from server.core.ids import PersonId
     from server.core.messages import Engine, Preview
     from server.core.records import Change
     from server.engine import EnginePort
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 RENDER_THREADS = 2
 STORE_TIMEOUT_S = 5.0
 CANCELLED = "cancelled"
+WITHDRAWN = "a host has stopped this"
+FRAME_DELETED = "the frame was deleted"
 REPLACED = "replaced by a newer request"
 
 
@@ -77,6 +80,11 @@ class Desk:
         for making in self.makings(room):
             if making.frame.id == frame and (making.is_live or not only_live):
                 self._finish(making, "cancelled", reason)
+
+    def withdraw(self, room: RoomId, person: PersonId | None) -> None:
+        for making in self.makings(room):
+            if person is None or making.by == person:
+                self._finish(making, "cancelled", WITHDRAWN)
 
     def makings(self, room: RoomId) -> list[Making]:
         return list(self._makings.get(room, ()))
@@ -195,7 +203,10 @@ class Desk:
             making.lose(index, "failed", "the picture was made but couldn't be stored: try again")
             self._settle(making)
             return
-        if making.outcome is None:
+        if making.frame.id not in making.room.records:
+            # That is told once it is durable; nothing may land on the canvas until then.
+            self._finish(making, "cancelled", FRAME_DELETED)
+        elif making.outcome is None:
             self._deliver(making, index, making.candidate(new_id(), index, blob, has_alpha(png)))
 
     def _deliver(self, making: Making, index: int, candidate: Candidate) -> None:

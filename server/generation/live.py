@@ -160,6 +160,12 @@ class LiveFrames:
             live.touched = False
             live.drop_timer()
 
+    def withdraw(self, room: str, person: PersonId | None) -> None:
+        """Take back the touches of one person, or of all."""
+        for live in self.of(room):
+            if person is None or live.by == person:
+                self.forgive(room, live.frame)
+
     def advanced(self, making: Making) -> None:
         """A request got further: a touch that waits may have its turn."""
         live = self._waiting_for(making)

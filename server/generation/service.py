@@ -16,7 +16,7 @@ from server.core.records import Candidate, Frame, Job, Patch, Put
 from server.engine import Engine as Worker
 from server.engine import EnginePort, OnEvent, OnStatus, worker_command
 from server.generation import leftover, quota
-from server.generation.desk import Desk
+from server.generation.desk import FRAME_DELETED, Desk
 from server.generation.live import Defer, LiveFrame, LiveFrames
 from server.generation.making import Making
 from server.generation.plan import picture_size
@@ -118,6 +118,10 @@ class Generation:
         self._live.forgive(room.id, request.frame)
         self._desk.cancel_frame(room.id, request.frame)
 
+    def withdraw(self, room: RoomPort, person: PersonId | None) -> None:
+        self._live.withdraw(room.id, person)
+        self._desk.withdraw(room.id, person)
+
     def changed(
         self,
         room: RoomPort,
@@ -132,7 +136,11 @@ class Generation:
             elif isinstance(old, Frame):
                 self._end_live(room.id, id)
                 if new is None:
-                    self._desk.cancel_frame(room.id, id, "the frame was deleted")
+                    self._desk.cancel_frame(room.id, id, FRAME_DELETED)
+        for id, old in before.items():
+            new = room.records.get(id)
+            if old is None and isinstance(new, Candidate):
+                self._live.recognise(room.id, new)
         self._live.changed(room, before, by)
 
     def previews(self, room: RoomId) -> Sequence[Preview]:

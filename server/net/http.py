@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from server.core.access import Grant
     from server.hub import Hub
+    from server.seats import Seat
     from server.settings import Settings
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -200,8 +201,11 @@ async def put_blob(request: Request) -> Response:
     """Store a picture under its hash, after a look at its size and its header."""
     settings: Settings = request.app.state.settings
     room, name = request.path_params["room"], request.path_params["name"]
-    if (refused := _refused_upload(request, RoomId(room))) is not None:
-        return refused
+    uploader = _uploader(request, RoomId(room))
+    if isinstance(uploader, Response):
+        return uploader
+    if not uploader.meter.take("blobs", request.app.state.hub.now()):
+        return error(429, "rate", "too many pictures at once: send it again in a few seconds")
     if not _BLOB.fullmatch(name):
         return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
     data = await _body(request, settings.max_blob_bytes)
@@ -211,8 +215,8 @@ async def put_blob(request: Request) -> Response:
     return await _store(request, RoomId(room), name, data)
 
 
-def _refused_upload(request: Request, room: RoomId) -> Response | None:
-    """Why whoever shows this badge, or none, may not store a picture now."""
+def _uploader(request: Request, room: RoomId) -> Seat | Response:
+    """Whose badge this is; else why whoever shows it, or none, may not store a picture now."""
     hub: Hub = request.app.state.hub
     _, _, badge = request.headers.get("authorization", "").partition("Bearer ")
     found = hub.seat_of(room, badge)
@@ -223,9 +227,7 @@ def _refused_upload(request: Request, room: RoomId) -> Response | None:
         hosted.check_may_change(seat)
     except Refusal as refusal:
         return error(403, refusal.code, refusal.reason)
-    if not seat.meter.take("blobs", hub.now()):
-        return error(429, "rate", "too many pictures at once: send it again in a few seconds")
-    return None
+    return seat
 
 
 async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Response:
@@ -235,6 +237,9 @@ async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Resp
         return error(400, "bad_hash", f"expected bytes with the hash {name}, got {digest}")
     try:
         header = await asyncio.to_thread(read_header, data, settings.max_blob_px)
+        # Sending it may have taken long: what a host decided meanwhile counts.
+        if isinstance(uploader := _uploader(request, room), Response):
+            return uploader
         await request.app.state.blobs.put(room, data)
     except UnsupportedPicture as unsupported:
         return error(415, "unsupported", str(unsupported))

@@ -75,12 +75,15 @@ class Logins:
         """Who the proxy says this is; "" if none says so that is believed."""
         if not self._header or not self._is_proxy(_peer(connection)):
             return ""
-        return connection.headers.get(self._header, "").strip()[:MAX_LOGIN]
+        said = connection.headers.getlist(self._header)
+        # Of two, one may be what somebody sent to the proxy.
+        return said[0].strip()[:MAX_LOGIN] if len(said) == 1 else ""
 
     def address_of(self, connection: HTTPConnection) -> str:
         """Where somebody is: the last address on the way here that is no trusted proxy."""
         address = _peer(connection)
-        for before in reversed(connection.headers.get("x-forwarded-for", "").split(",")):
+        forwarded = ",".join(connection.headers.getlist("x-forwarded-for"))
+        for before in reversed(forwarded.split(",")):
             if not self._is_proxy(address) or not before.strip():
                 break
             address = before.strip()
@@ -114,13 +117,17 @@ def _peer(connection: HTTPConnection) -> str:
 
 
 def _ip(address: str) -> IPv4Address | IPv6Address | None:
+    """IPv4 stays IPv4 on a socket that listens to both (RFC 4291, 2.5.5.2)."""
     try:
-        return ip_address(address)
+        ip = ip_address(address)
     except ValueError:
         return None
+    return getattr(ip, "ipv4_mapped", None) or ip
 
 
 def _neighbourhood(address: str) -> str:
     """Whoever has one IPv6 address has the 2**64 that begin alike."""
     ip = _ip(address)
-    return str(ip_network((ip, 64), strict=False)) if isinstance(ip, IPv6Address) else address[:64]
+    if isinstance(ip, IPv6Address):
+        return str(ip_network((ip, 64), strict=False))
+    return address[:64] if ip is None else str(ip)

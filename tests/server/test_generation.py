@@ -383,6 +383,19 @@ async def test_g29_deleting_a_frame_cancels_its_jobs() -> None:
         assert studio.engine.cancelled == [job.id]
 
 
+async def test_g29_no_picture_is_offered_while_the_frame_s_deletion_is_on_its_way_to_the_disk() -> (
+    None
+):
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        studio.room.generation = None
+        studio.room.apply([Delete("frame")])
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: studio.room.job("job").state == "cancelled")
+        assert studio.room.candidates() == []
+        assert not studio.generation.busy(studio.room.id)
+
+
 async def test_g30_people_and_rooms_have_so_many_pictures_under_way() -> None:
     async with Studio(limits=Limits(per_person=3, per_room=4)) as studio:
         await asked(studio, count=2)
@@ -490,11 +503,45 @@ async def test_g32_without_a_model_requests_are_refused_with_a_reason() -> None:
     await generation.stop()
 
 
+async def test_a8_what_is_made_for_whom_a_host_bans_ends() -> None:
+    async with Studio() as studio:
+        studio.room.put(canvas.frame(), canvas.frame("free"), live_frame(id="lively"), by=BOB)
+        ask(studio, "bobs", by=BOB)
+        ask(studio, "anns", "free")
+        studio.clock.ring()
+        await studio.engine.until_jobs(3)
+        studio.room.put(canvas.stroke("s", (20, 64), (236, 64)), by=BOB)
+        studio.generation.withdraw(studio.room, BOB)
+        assert studio.clock.pending() == 0, "no touch of theirs waits"
+        ended = {job.id for job in studio.room.jobs() if job.state == "cancelled"}
+        assert len(ended) == 2
+        assert "anns" not in ended
+        assert len(studio.engine.cancelled) == 2
+        studio.room.put(canvas.stroke("t", (20, 64), (236, 64)))
+        assert (await drawn(studio, 4)).person == ANN, "the frame is everybody's"
+
+
+async def test_a9_undoing_a_clearing_brings_back_no_work_and_no_second_live_picture() -> None:
+    async with Studio() as studio:
+        studio.room.put(live_frame())
+        await shown(studio, await drawn(studio, 1))
+        ask(studio, "asked")
+        await studio.engine.until_jobs(2)
+        studio.generation.withdraw(studio.room, None)
+        assert studio.room.job("asked").state == "cancelled"
+        assert not studio.generation.busy(studio.room.id)
+        everything = dict(studio.room.map)
+        studio.room.apply([Delete(id) for id in everything])
+        studio.room.put(*everything.values())
+        await shown(studio, await drawn(studio, 3))
+        assert len(studio.room.candidates()) == 1
+
+
 # --- live frames ------------------------------------------------------------------------------
 
 
-def live_frame(**fields: Any) -> Frame:
-    return canvas.frame(live=True, prompt="a tree", **fields)
+def live_frame(id: str = "frame", **fields: Any) -> Frame:
+    return canvas.frame(id, live=True, prompt="a tree", **fields)
 
 
 async def drawn(studio: Studio, count: int) -> api.Job:

@@ -41,15 +41,15 @@ class HandSocket implements Socket {
 }
 
 /** A ticketed socket whose exchange is answered so, and what comes of it. */
-function ticketed(answer: () => Promise<Response>) {
+function ticketed(answer: () => Promise<Response>, entry: Entry = LINK) {
   const asked: string[] = [];
-  const dialled: string[] = [];
+  const dialled: (string | null)[] = [];
   const real = new HandSocket();
   const post = (url: string, body: string) => {
     asked.push(`${url} ${body}`);
     return answer();
   };
-  const socket = new TicketedSocket({ url: "/rooms/r/tickets", entry: LINK, post }, (ticket) => {
+  const socket = new TicketedSocket({ url: "/rooms/r/tickets", entry, post }, (ticket) => {
     dialled.push(ticket);
     return real;
   });
@@ -95,9 +95,17 @@ describe("coming in", () => {
     [json(201, {}), 1006],
     [() => Promise.reject(new Error("offline")), 1006],
   ])("W22 tells a refusal as a socket would", async (answer, code) => {
-    const { closed, dialled } = ticketed(answer);
+    const { closed, dialled } = ticketed(answer, { token: "a.b.c" });
     expect(await closed).toBe(code);
     expect(dialled).toEqual([]);
+  });
+
+  it.each([404, 400])("W22 goes without a ticket where a link has ended: %i", async (status) => {
+    const { real, closed, dialled, settled } = ticketed(json(status, { error: "no_room" }));
+    await settled();
+    expect(dialled).toEqual([null]);
+    real.onclose?.({ code: 4404, reason: "" } as never);
+    expect(await closed).toBe(4404);
   });
 
   it("W22 opens nothing after it was closed", async () => {

@@ -71,11 +71,18 @@ class Founded:
         return self._keep(self.room.request(Undo(id=self._new_id()), by, 0, standing))
 
     def decide(
-        self, deed: Deed, by: PersonId = ANN, standing: Standing = HOST, now_ms: int = 0
+        self,
+        deed: Deed,
+        by: PersonId = ANN,
+        standing: Standing = HOST,
+        now_ms: int = 0,
+        *,
+        is_passing: bool = False,
     ) -> Taken | Settled:
         host = Decider(
-            person=by, now_ms=now_ms, digest=ids.digest("secret"), invite="op-00000", name="Bob"
-        )
+            person=by, now_ms=now_ms, digest=ids.digest("secret"), invite="op-00000", name="Bob",
+            is_passing=is_passing,
+        )  # fmt: skip
         request = Moderate(id=self._new_id(), deed=deed)
         return self._keep(self.room.moderate(request, host, standing))
 
@@ -267,6 +274,20 @@ def test_a6_undo_and_pictures_of_what_is_locked_are_refused_too() -> None:
         made.decide(SetLock(record="free", locked=True))
 
 
+def test_a6_a_lock_goes_with_what_it_locks_and_comes_back_with_it() -> None:
+    made = locked_room()
+    outcome = made.do(ANN, Delete("layer"), standing=HOST)
+    assert isinstance(outcome, Taken)
+    assert not outcome.as_asked
+    assert ":lock:layer" not in made.room.records
+    made.do(BOB, Patch("inside", {"x": 1.0}))
+    assert made.replayed().state() == made.room.state()
+    made.undo(ANN, HOST)
+    with refused("locked"):
+        made.do(BOB, Patch("inside", {"x": 2.0}))
+    assert made.replayed().state() == made.room.state()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -325,6 +346,18 @@ def test_a9_what_lies_further_back_than_undo_reaches_is_taken_back_too() -> None
     assert made.drawn() == {"s0"}
 
 
+def test_a9_what_somebody_deleted_of_their_own_stays_away() -> None:
+    made = Founded(RoomLimits(undo_steps=1))
+    made.do(BOB, stroke("bobs"))
+    made.do(ANN, stroke("anns"))
+    made.do(BOB, Delete("bobs"), Delete("anns"))
+    made.decide(TakeBack(person=BOB))
+    assert made.drawn() == {"anns"}
+    assert made.replayed().state() == made.room.state()
+    made.undo(ANN, HOST)
+    assert made.drawn() == set()
+
+
 def test_a9_a_room_is_cleared_of_all_but_people_and_that_can_be_undone() -> None:
     made = locked_room()
     made.decide(SetRole(person=BOB, role="viewer"))
@@ -380,6 +413,25 @@ def test_a13_hosts_dont_lock_themselves_out(deed: Deed) -> None:
         Founded().decide(deed)
 
 
+@pytest.mark.parametrize(
+    "deed",
+    [SetRole(person=ANN, role="viewer"), SetRole(person=ANN, role=None),
+     Ban(person=ANN, banned=True)],
+)  # fmt: skip
+def test_a13_a_host_by_a_link_leaves_the_room_a_host_that_stays(deed: Deed) -> None:
+    made = Founded()
+    made.decide(MakeInvite(role="host"))
+    by_link = Grant(invite=INVITE)
+    assert made.standing(BOB, by_link) == HOST
+    assert access.is_passing(made.room.records, BOB, by_link)
+    with refused("last_host"):
+        made.decide(deed, BOB, is_passing=True)
+    made.decide(SetRole(person=CAT, role="host"), BOB, is_passing=True)
+    made.decide(deed, BOB, is_passing=True)
+    made.decide(SetRole(person=BOB, role="host"), CAT)
+    assert not access.is_passing(made.room.records, BOB, by_link)
+
+
 def test_a13_what_is_decided_is_bounded_and_decided_once() -> None:
     made = Founded()
     request = Moderate(id="op-again", deed=Mute(person=BOB, muted=True))
@@ -387,6 +439,10 @@ def test_a13_what_is_decided_is_bounded_and_decided_once() -> None:
     first = made.room.moderate(request, host, HOST)
     assert isinstance(first, Taken)
     assert made.room.moderate(request, host, HOST) == Settled(first.entry.seq)
+
+    made.decide(Mute(person=BOB, muted=False))
+    assert ":member:bob" not in made.room.records
+    assert made.decide(Ban(person=BOB, banned=False)) == Settled(0)
 
     for number in range(MAX_INVITES):
         host = Decider(person=ANN, now_ms=0, invite=f"i{number}", digest=ids.digest("x"))

@@ -63,6 +63,9 @@ class FakeGeneration:
     def cancel(self, room: RoomPort, by: PersonId, request: Cancel) -> None:
         self.told.append(f"cancel {request.frame}")
 
+    def withdraw(self, room: RoomPort, person: PersonId | None) -> None:
+        self.told.append(f"withdraw {person}")
+
     def changed(
         self,
         room: RoomPort,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ from tests.server.net.test_http import path, picture
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from server.hosted import HostedRoom
+    from server.seats import Seat
 
 pytestmark = pytest.mark.anyio
 TOKEN_KEY = "k" * 32
@@ -284,6 +288,25 @@ async def test_a8_a_ban_outlives_the_server(tmp_path: Path) -> None:
             await bob.close()
 
 
+async def test_a8_a9_what_is_being_made_ends_with_its_maker(
+    served: Served, ann: RoomClient
+) -> None:
+    async with guest(ann) as bob, guest(ann) as cat:
+        told = served.generation.told
+        for deed, person in (
+            (Clear(), None), (TakeBack(person=bob.person), bob.person),
+            (Ban(person=bob.person, banned=True), bob.person),
+        ):  # fmt: skip
+            with pytest.raises(Refusal, match="not_host"):
+                await cat.decide(deed)
+            told.clear()
+            await ann.decide(deed)
+            assert f"withdraw {person}" in told
+        with pytest.raises(Refusal, match="yourself"):
+            await ann.decide(Ban(person=ann.person, banned=True))
+        assert f"withdraw {ann.person}" not in told
+
+
 async def test_a9_what_somebody_did_is_taken_back_and_a_room_cleared(ann: RoomClient) -> None:
     async with guest(ann) as bob:
         await ann.submit(layer("anns"))
@@ -405,6 +428,36 @@ async def test_a15_pictures_are_stored_for_those_who_are_in_the_room(
     assert await uploaded(ann, badge) == (404, "no_room")
 
 
+@pytest.mark.parametrize("is_ban", [True, False], ids=["ban", "mute"])
+async def test_a15_what_a_host_decides_while_a_picture_is_sent_counts(
+    served: Served, ann: RoomClient, is_ban: bool
+) -> None:
+    data, begun, find = picture(), asyncio.Event(), served.hub.seat_of
+
+    def seat_of(room: RoomId, badge: str) -> tuple[HostedRoom, Seat] | None:
+        begun.set()
+        return find(room, badge)
+
+    served.hub.seat_of = seat_of  # type: ignore[method-assign]
+    async with (
+        httpx.AsyncClient(base_url=ann.server, trust_env=False) as http,
+        guest(ann) as bob,
+    ):
+        person = bob.person
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield data[:10]
+            await begun.wait()
+            deed = Ban(person=person, banned=True) if is_ban else Mute(person=person, muted=True)
+            await ann.decide(deed)
+            yield data[10:]
+
+        headers = {"authorization": f"Bearer {bob.badge}"}
+        answer = await http.put(path(ann.room, data), content=slowly(), headers=headers)
+        assert answer.status_code in ((403, 404) if is_ban else (403,))
+        assert (await http.get(path(ann.room, data))).status_code == 404
+
+
 async def test_l3_a_room_takes_so_many_people_and_always_a_host(tmp_path: Path) -> None:
     async with (
         serving(settings_for(tmp_path, max_people=2)) as served,
@@ -414,6 +467,19 @@ async def test_l3_a_room_takes_so_many_people_and_always_a_host(tmp_path: Path) 
         assert (await refused_entry(guest(ann)))[0] == 4423
         async with guest(ann, key=ann.key):
             assert len(served.hub.rooms[0].seats) == 3
+
+
+async def test_l3_one_person_takes_no_more_than_a_third_of_the_places(tmp_path: Path) -> None:
+    async with (
+        serving(settings_for(tmp_path, max_people=15)) as served,
+        RoomClient(served.url, served.new_room_id()) as ann,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        key = bytes(16)
+        for _ in range(5):
+            await stack.enter_async_context(guest(ann, key=key))
+        assert (await refused_entry(guest(ann, key=key)))[0] == 4423
+        await stack.enter_async_context(guest(ann))
 
 
 async def test_l2_a_room_holds_as_much_as_the_settings_say(tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ def test_a11_without_a_key_there_are_no_tokens_and_a_short_key_is_refused() -> N
     assert from_command_line([], {"ATELIER_TOKEN_KEY": KEY}).token_key == KEY
 
 
-def connection(peer: str, headers: Mapping[str, str]) -> HTTPConnection:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+def connection(peer: str, headers: Mapping[str, str], *more: tuple[str, str]) -> HTTPConnection:
+    fields = (*headers.items(), *more)
+    raw = [(name.lower().encode(), value.encode()) for name, value in fields]
     return HTTPConnection({"type": "http", "client": (peer, 1234), "headers": raw})
 
 
@@ -89,6 +90,8 @@ PROXIED = {"proxy_header": "X-Forwarded-User", "trusted_proxies": "10.0.0.0/8, 1
         ("192.0.2.8", {"X-Forwarded-User": "bob"}, ""),
         ("nonsense", {"X-Forwarded-User": "bob"}, ""),
         ("10.1.2.3", {}, ""),
+        ("::ffff:10.1.2.3", {"X-Forwarded-User": "bob"}, "bob"),
+        ("::ffff:192.0.2.8", {"X-Forwarded-User": "bob"}, ""),
     ],
 )
 def test_a12_a_header_is_believed_of_a_trusted_proxy_only(
@@ -106,6 +109,8 @@ def test_a12_a_header_is_believed_of_a_trusted_proxy_only(
         ("203.0.113.5", "1.1.1.1", "203.0.113.5"),
         ("10.0.0.1", "", "10.0.0.1"),
         ("2001:db8:1:2:3::4", "", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.9", "", "203.0.113.9"),
+        ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
     ],
 )
 def test_l4_an_address_is_what_trusted_proxies_say_and_a_network_of_ipv6(
@@ -113,6 +118,18 @@ def test_l4_an_address_is_what_trusted_proxies_say_and_a_network_of_ipv6(
 ) -> None:
     asked = connection(peer, {"X-Forwarded-For": forwarded})
     assert logins(**PROXIED).address_of(asked) == address
+
+
+def test_l4_of_forwarded_headers_in_several_lines_the_last_address_counts() -> None:
+    name = "X-Forwarded-For"
+    asked = connection("10.0.0.1", {name: "1.1.1.1"}, (name, "203.0.113.9"))
+    assert logins(**PROXIED).address_of(asked) == "203.0.113.9"
+
+
+def test_a12_a_header_that_comes_twice_is_believed_of_nobody() -> None:
+    name = "X-Forwarded-User"
+    asked = connection("10.1.2.3", {name: "ann"}, (name, "bob"))
+    assert logins(**PROXIED).login_of(asked) == ""
 
 
 def test_a12_a_header_that_anybody_could_send_is_refused_at_the_start() -> None:

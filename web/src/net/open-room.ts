@@ -233,7 +233,9 @@ function dialer(roomId: string, origin: string, entry: Entry | null, world: Worl
   const url = `${origin.replace(/^http/, "ws")}/ws/${id}`;
   if (entry === null) return () => world.dial(url);
   const exchange = { url: `${origin}/rooms/${id}/tickets`, entry, post: world.post };
-  return () => new TicketedSocket(exchange, (ticket) => world.dial(`${url}?ticket=${ticket}`));
+  const dial = (ticket: string | null) =>
+    world.dial(ticket === null ? url : `${url}?ticket=${ticket}`);
+  return () => new TicketedSocket(exchange, dial);
 }
 
 function browserWorld(): World {

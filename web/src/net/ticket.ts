@@ -36,7 +36,7 @@ export class TicketedSocket implements Socket {
   #socket: Socket | null = null;
   #isClosed = false;
 
-  constructor(exchange: Exchange, dial: (ticket: string) => Socket) {
+  constructor(exchange: Exchange, dial: (ticket: string | null) => Socket) {
     void this.#open(exchange, dial);
   }
 
@@ -53,7 +53,7 @@ export class TicketedSocket implements Socket {
     this.#socket?.close(code, reason);
   }
 
-  async #open(exchange: Exchange, dial: (ticket: string) => Socket): Promise<void> {
+  async #open(exchange: Exchange, dial: (ticket: string | null) => Socket): Promise<void> {
     const ticket = await ticketFor(exchange);
     if (this.#isClosed) return;
     if (typeof ticket === "number") {
@@ -69,11 +69,14 @@ export class TicketedSocket implements Socket {
   }
 }
 
-/** The ticket, or the code with which a socket would have been closed. */
-async function ticketFor({ url, entry, post }: Exchange): Promise<string | number> {
+/** The ticket, null to do without, or the code with which a socket would have been closed. */
+async function ticketFor({ url, entry, post }: Exchange): Promise<string | number | null> {
   try {
     const answer = await post(url, JSON.stringify(entry));
-    if (answer.status === 404 || answer.status === 400) return CLOSE.noSuchRoom;
+    if (answer.status === 404 || answer.status === 400) {
+      // A role of one's own holds when the link has ended; a token also says who somebody is.
+      return "link" in entry ? null : CLOSE.noSuchRoom;
+    }
     if (answer.status === 429) return CLOSE.tooMany;
     const body: unknown = answer.ok ? await answer.json() : null;
     if (typeof body === "object" && body !== null && "ticket" in body) return String(body.ticket);

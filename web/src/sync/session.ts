@@ -29,18 +29,12 @@ import {
   type TextField,
   type Welcome,
 } from "../protocol/messages";
-import {
-  clean,
-  color as colorFault,
-  coordinate,
-  MAX_PROMPT,
-  submitFault,
-} from "../protocol/schema";
+import { clean, color as colorFault, MAX_PROMPT, submitFault } from "../protocol/schema";
 import type { Point } from "../protocol/strokes";
 import { Company } from "./company";
 import { Emitter } from "./emitter";
+import { Ephemeral } from "./ephemeral";
 import { type Depths, depthsAfter } from "./history";
-import { InkSender } from "./ink-sender";
 import { inPieces } from "./pieces";
 import { Previews } from "./previews";
 import { DesyncError, type Keeper, Replica } from "./replica";
@@ -90,17 +84,11 @@ export class Session implements RoomClient {
   readonly #ports: SessionPorts;
   readonly #replica: Replica;
   readonly #company = new Company();
-  readonly #inkSender = new InkSender();
+  readonly #ephemeral = new Ephemeral();
   readonly #previews = new Previews();
   readonly #emitter = new Emitter();
   #joining: Joining | null = null;
   #history: History = { t: "history", undo: 0, redo: 0 };
-  #presence: { cursor: readonly [number, number] | null; tool: string } = {
-    cursor: null,
-    tool: "",
-  };
-  #hasMoved = false;
-  #hasNewProfile = false;
   /** The confirmed state can't be trusted: ask for a snapshot. */
   #isLost = true;
   #status = "";
@@ -173,7 +161,7 @@ export class Session implements RoomClient {
       this.#show(this.#replica.submit(id, piece));
       return id;
     });
-    for (const change of changes) if (change.c === "put") this.#inkSender.finish(change.record.id);
+    for (const change of changes) if (change.c === "put") this.#ephemeral.finish(change.record.id);
     this.#ports.workWaits();
     this.#showStatus();
     return ids[0] ?? this.#ports.newId();
@@ -227,16 +215,14 @@ export class Session implements RoomClient {
   }
 
   setCursor(cursor: readonly [number, number] | null, tool: string): void {
-    const isFine = cursor?.every((value) => coordinate(value) === null) ?? false;
-    this.#presence = { cursor: isFine ? cursor : null, tool: clean(tool, 20) };
-    this.#hasMoved = true;
+    this.#ephemeral.move(cursor, tool);
     this.#ports.ephemeralWaits();
   }
 
   setProfile(name: string, color: string): void {
     this.name = clean(name, 80);
     if (colorFault(color) === null) this.color = color;
-    this.#hasNewProfile = true;
+    this.#ephemeral.rename();
     this.#ports.keepProfile({ name: this.name, color: this.color });
     this.#ports.ephemeralWaits();
     this.#showStatus();
@@ -244,12 +230,12 @@ export class Session implements RoomClient {
 
   sendInk(stroke: RecordId, style: InkStyle, points: readonly Point[]): void {
     if (!this.mayChange) return;
-    this.#inkSender.draw(stroke, style, points);
+    this.#ephemeral.draw(stroke, style, points);
     this.#ports.ephemeralWaits();
   }
 
   abandonInk(stroke: RecordId): void {
-    this.#inkSender.abandon(stroke);
+    this.#ephemeral.abandon(stroke);
     this.#ports.ephemeralWaits();
   }
 
@@ -355,12 +341,7 @@ export class Session implements RoomClient {
   /** What is worth sending only now. */
   takeEphemeral(): ClientMessage[] {
     if (this.connection !== "online") return [];
-    const messages: ClientMessage[] = this.#inkSender.take();
-    if (this.#hasMoved) messages.push({ t: "presence", ...this.#presence });
-    if (this.#hasNewProfile) messages.push({ t: "profile", name: this.name, color: this.color });
-    this.#hasMoved = false;
-    this.#hasNewProfile = false;
-    return messages;
+    return this.#ephemeral.take(this.name, this.color);
   }
 
   /** Throws DesyncError or DeltaError where the message doesn't follow from what is here. */
@@ -436,8 +417,7 @@ export class Session implements RoomClient {
     for (const message of applied) this.#applied(message);
     this.#replica.caughtUp(seq);
     this.#isLost = false;
-    this.#inkSender.restart();
-    this.#hasMoved = true;
+    this.#ephemeral.restart();
     this.connection = "online";
     this.connectionReason = "";
     this.#ports.workWaits();

@@ -132,6 +132,9 @@ const en = {
     locked: "A host has locked this: it was put back.",
     not_host: "Only a host of this room may do this.",
     yourself: "This can be done to others only.",
+    last_host: "The room has no other host that stays: make somebody else one first.",
+    rate: "Too much at once: try again in a second.",
+    room_full: "The room is full: delete something first.",
     too_many: "There are too many of these already: take some away first.",
   },
   outside: {
@@ -327,6 +330,9 @@ const zh: Words = {
     locked: "主持人已将其锁定：改动已还原。",
     not_host: "只有此房间的主持人可以这样做。",
     yourself: "不能对自己这样做。",
+    last_host: "房间没有其他长期主持人：请先指定一位。",
+    rate: "操作过于频繁：请稍后再试。",
+    room_full: "房间已满：请先删除一些内容。",
     too_many: "数量已达上限：请先移除一些。",
   },
   outside: {
