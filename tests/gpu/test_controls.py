@@ -242,6 +242,24 @@ def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner:
     np.testing.assert_array_equal((seen * 255).round().permute(1, 2, 0).numpy(), resized)
 
 
+def test_g43_loading_a_control_leaves_the_number_format_of_others_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = load(LoadOptions(folder, torch.device("cpu"), torch.bfloat16), lambda _line: None)
+    meanwhile: list[torch.dtype] = []
+    change = torch.set_default_dtype
+
+    def noted(dtype: torch.dtype) -> None:
+        change(dtype)
+        meanwhile.append(torch.get_default_dtype())
+
+    monkeypatch.setattr(torch, "set_default_dtype", noted)
+    network = family.take_control("controlnet")
+
+    assert set(meanwhile) <= {torch.float32}
+    assert network.dtype == torch.bfloat16
+
+
 def test_m9_only_controls_that_were_listed_are_known(runner: Runner) -> None:
     with pytest.raises(ValueError, match=r"this model's controls \(controlnet, fine-canny\)"):
         runner.prepare(job(control=control("../controlnet")))
