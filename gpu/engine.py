@@ -48,6 +48,8 @@ class _Open:
     submitted_s: float
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     steps: int = 0
+    rows_per_step: int = 1
+    """Evaluations of the model that the sampler takes for a step."""
     previewed_s: float = float("-inf")
     previews_under_way: int = 0
     started: bool = False
@@ -145,8 +147,11 @@ class Engine:
             while not self._inbox and not self._closing:
                 self._wake.wait()
 
-    def _tick(self, plan: StepPlan) -> None:
-        """Run a plan; one that fails is halved until only the culprit is left (G7)."""
+    def _tick(self, plan: StepPlan) -> bool:
+        """Run a plan; one that fails is halved until only the culprit is left (G7).
+
+        Returns whether each of its jobs took its step.
+        """
         now = self._clock()
         self._announce(plan)
         failure: Exception | None = None
@@ -158,8 +163,7 @@ class Engine:
             # Its frames hold the batch's activations: they go before the halves run.
             failure = error.with_traceback(None)
         if failure is not None:
-            self._retry(plan, failure)
-            return
+            return self._retry(plan, failure)
         for timing in self._runner.timings():
             self._costs.observe(timing.shape, timing.rows, timing.seconds)
         if batch is not None:
@@ -172,16 +176,20 @@ class Engine:
             request = self._open[name].job
             self._finishing[request.live].submit(self._finish, self._runner.release(name), request)
         self._act(outcome)
+        return True
 
-    def _retry(self, plan: StepPlan, error: Exception) -> None:
-        if _is_out_of_memory(error):
-            self._costs.forbid(plan.shape, plan.rows)
+    def _retry(self, plan: StepPlan, error: Exception) -> bool:
+        out_of_memory = _is_out_of_memory(error)
+        if out_of_memory:
             torch.cuda.empty_cache()
         if len(plan.seats) == 1:
             self._fail(plan.ids[0], _reason(error))
-            return
-        for half in plan.halves():
-            self._tick(half)
+            return False
+        first, second = (self._tick(half) for half in plan.halves())
+        # A job that fails even alone says nothing of how many others fit.
+        if out_of_memory and first and second:
+            self._costs.forbid(plan.shape, plan.rows)
+        return first and second
 
     def _announce(self, plan: StepPlan) -> None:
         for job in plan.ids:
@@ -229,6 +237,7 @@ class Engine:
         state = self._open[painting.job]
         state.fingerprint = key
         state.box, state.steps = painting.region.box, painting.demand.steps
+        state.rows_per_step = painting.table.rows_per_step
         # The pixels are latents now; hundreds of waiting jobs need not hold them twice.
         state.job = msgspec.structs.replace(state.job, image=None, mask=None, control=None)
         self._runner.admit(painting)
@@ -293,7 +302,8 @@ class Engine:
             if state is None:
                 continue
             jpeg = encode_jpeg(picture)
-            preview = Preview(job=job, step=step, steps=state.steps, box=state.box, jpeg=jpeg)
+            done, steps = (-(-count // state.rows_per_step) for count in (step, state.steps))
+            preview = Preview(job=job, step=done, steps=steps, box=state.box, jpeg=jpeg)
             state.previews_under_way -= 1
             self._say(job, preview)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gpu.models.family import Adapters, Steering
 
 _NEVER = 1 << 20
+CONTROL_EXTRA = 0.5
+"""A control is the U-Net's first half once more."""
 _TOUCHED = 16
 """Mask values up to this are an edge's softness, not a wish."""
 
@@ -101,7 +103,18 @@ class Painting:
     @property
     def demand(self) -> Demand:
         shape = (int(self.latents.shape[1]), int(self.latents.shape[2]))
-        return Demand(shape, 1 if self.negative is None else 2, self.table.num_steps)
+        num_steps = self.table.num_steps
+        return Demand(shape, 1 if self.negative is None else 2, num_steps, self._extra / num_steps)
+
+    @property
+    def _extra(self) -> float:
+        """What the control adds, in steps."""
+        if self.control is None:
+            return 0.0
+        num_steps = self.table.num_steps
+        return CONTROL_EXTRA * sum(
+            self.control.at(step, num_steps) is not None for step in range(num_steps)
+        )
 
 
 def turned(noise: Tensor, towards: Tensor, part: float) -> Tensor:

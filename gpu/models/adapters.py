@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ MAX_NAME = 80
 _MAX_HELD_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Adapter:
     name: str
     branches: Branches
@@ -141,6 +142,8 @@ class AdapterShelf:
         self.text_encoder = Mixer("text_encoder", text_encoder, options.device)
         self._files = dict(self._list(options.beside / FOLDER, report))
         self._held: OrderedDict[str, Adapter] = OrderedDict()
+        # What was let go of may still be in use by a job: it isn't loaded twice.
+        self._alive: WeakValueDictionary[str, Adapter] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     @property
@@ -171,9 +174,10 @@ class AdapterShelf:
             report(f"{folder} holds {len(files)} adapters; the first {MAX_LISTED} can be used")
 
     def _get(self, name: str) -> Adapter:
-        if name in self._held:
-            self._held.move_to_end(name)
-            return self._held[name]
+        known = self._alive.get(name)
+        if known is not None:
+            self._hold(known)
+            return known
         if name not in self._files:
             raise ValueError(
                 f"expected one of this model's adapters ({', '.join(self._files) or 'none'}), "
@@ -194,7 +198,8 @@ class AdapterShelf:
         return {name: branch.to(self._device, dtype) for name, branch in branches.items()}
 
     def _hold(self, adapter: Adapter) -> None:
-        self._held[adapter.name] = adapter
+        self._held[adapter.name] = self._alive[adapter.name] = adapter
+        self._held.move_to_end(adapter.name)
         while sum(held.num_bytes for held in self._held.values()) > _MAX_HELD_BYTES:
             if len(self._held) == 1:
                 return

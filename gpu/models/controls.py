@@ -11,6 +11,7 @@ import json
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, get_args
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ SINGLE, SEVERAL = "controlnet", "controlnets"
 MAX_LISTED = 32
 _MAX_HELD_BYTES = 4 << 30
 _ALIKE = ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block")
+_PLAIN = {"conditioning_channels": 3, "global_pool_conditions": False}
+"""What older configs don't say is so."""
 
 Residuals = tuple[list[Tensor], Tensor]
 """What is added to the U-Net's skip connections, and to its middle."""
@@ -46,6 +49,8 @@ class ControlShelf:
         self._load = load
         self._folders = dict(self._list(folder, report))
         self._held: OrderedDict[str, Any] = OrderedDict()
+        # What was let go of may still be in use by a job: it isn't loaded twice.
+        self._alive: WeakValueDictionary[str, Any] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     @property
@@ -60,15 +65,17 @@ class ControlShelf:
                 f"got {name}: choose another, or none"
             )
         with self._lock:
-            if name not in self._held:
+            network = self._alive.get(name)
+            if network is None:
                 try:
-                    self._held[name] = self._load(self._folders[name])
+                    network = self._load(self._folders[name])
                 except ModelError as error:
                     raise ValueError(str(error)) from None
+            self._held[name] = self._alive[name] = network
             self._held.move_to_end(name)
             while len(self._held) > 1 and self._held_bytes() > _MAX_HELD_BYTES:
                 self._held.popitem(last=False)
-            return self._held[name]
+            return network
 
     def _list(self, folder: Path, report: Report) -> Iterator[tuple[str, Path]]:
         several = folder / SEVERAL
@@ -88,12 +95,13 @@ class ControlShelf:
         """Raise ModelError unless the control was made for U-Nets like this one."""
         try:
             config = dict(json.loads((path / "config.json").read_text(encoding="utf-8")))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ModelError(f"{path / 'config.json'} is no JSON object: {error}") from None
         wanted: dict[str, Any] = {"_class_name": "ControlNetModel"}
         wanted |= {name: self._unet.config.get(name) for name in _ALIKE}
+        wanted |= _PLAIN
         for name, value in wanted.items():
-            if _plain(found := config.get(name)) != _plain(value):
+            if _plain(found := config.get(name, _PLAIN.get(name))) != _plain(value):
                 raise ModelError(f"{path}: expected its {name} to be {value}, got {found}")
         channels = config.get("conditioning_embedding_out_channels") or (16, 32, 96, 256)
         stride = 2 ** (len(channels) - 1)

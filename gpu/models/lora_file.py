@@ -77,7 +77,10 @@ def read(path: Path, parts: Mapping[Part, nn.Module], *, values: bool = True) ->
         sides.setdefault((part, name), {})[side] = tensor
     branches: Branches = {"unet": {}, "text_encoder": {}}
     for (part, name), found in sides.items():
-        alpha = _alpha(found, metadata, part, name)
+        try:
+            alpha = _alpha(found, metadata, part, name)
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{path}: expected its alphas to be numbers ({error})") from None
         branches[part][name] = _branch(path, f"{part}.{name}", named[part][name], found, alpha)
     if not sides:
         raise ModelError(f"{path} is empty: expected a LoRA adapter's matrices")

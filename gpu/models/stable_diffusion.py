@@ -94,8 +94,10 @@ class StableDiffusion:
     def _load_control(self, folder: Path) -> Any:
         from diffusers import ControlNetModel
 
-        network = _load_part(ControlNetModel, folder, self.dtype)
-        return network.to(self.device, memory_format=torch.channels_last).eval()
+        # Diffusers makes the dtype it loads in the process's default meanwhile, and steps are
+        # being taken on another thread: it must be the one that is the default anyway.
+        network = _load_part(ControlNetModel, folder, torch.float32)
+        return network.to(self.device, self.dtype, memory_format=torch.channels_last).eval()
 
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
         return self._reader.read(text, reading)

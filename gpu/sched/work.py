@@ -30,11 +30,13 @@ class Demand:
     shape: Shape
     rows: int
     steps: int
+    extra: float = 0.0
+    """What a row costs on average beyond a plain one, as a part of it: a control, say."""
 
     @property
     def cost(self) -> float:
         """One step's share of the machine: rows weighted by latent pixels."""
-        return float(self.rows * self.shape[0] * self.shape[1])
+        return self.rows * (1 + self.extra) * self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True, slots=True)

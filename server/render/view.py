@@ -128,7 +128,7 @@ class View:
         for sheet in scene.sheets:
             kept = self._sheets.get(sheet.key)
             part = self._fresh(sheet.items, damage) if kept is None else kept.image.crop(damage)
-            if sheet.opacity < 1:
+            if sheet.opacity < 1 and self._ink is None:
                 part.putalpha(faded(part.getchannel("A"), sheet.opacity))
             flat.alpha_composite(part)
         self._flat.paste(flat, damage)

@@ -264,6 +264,17 @@ def test_m8_an_adapter_for_another_model_says_what_was_expected(
     assert "is empty" in refused(tiny_folder, tmp_path / "empty", {})
 
 
+@pytest.mark.parametrize("alphas", [{"lora_alpha": "much"}, {"alpha_pattern": [1]}])
+def test_m7_an_adapter_whose_metadata_make_no_sense_is_left_out(
+    tiny_folder: Path, tmp_path: Path, alphas: dict[str, object]
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    settings = {f"unet.{name}": value for name, value in alphas.items()}
+    save_file(ADAPTERS["two"], path, metadata={"lora_adapter_metadata": json.dumps(settings)})
+
+    assert "alphas to be numbers" in refused(tiny_folder, tmp_path / "m", path.read_bytes())
+
+
 def test_m7_adapters_stay_loaded_within_a_bound(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,8 +283,19 @@ def test_m7_adapters_stay_loaded_within_a_bound(
     ((first, _),) = family.take_adapters({"one": 1.0})
     ((again, _),) = family.take_adapters({"one": 0.5})
     family.take_adapters({"two": 1.0})
-    ((fresh, _),) = family.take_adapters({"one": 1.0})
-
     assert again is first
-    assert fresh is not first
-    assert len(family._adapters._held) == 1
+    assert [*family._adapters._held] == ["two"]
+
+
+def test_m7_an_adapter_that_a_job_still_uses_is_not_loaded_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "_MAX_HELD_BYTES", 1)
+    family = loaded(folder)
+    ((used, _),) = family.take_adapters({"one": 1.0})
+    family.take_adapters({"two": 1.0})
+
+    ((again, _),) = family.take_adapters({"one": 1.0})
+
+    assert again is used
+    assert [*family._adapters._held] == ["one"]

@@ -11,7 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu.api import HEADER_BYTES, Control, ControlInfo, Job, Ready, decode_event, encode
+from gpu.api import (
+    HEADER_BYTES,
+    Control,
+    ControlInfo,
+    Job,
+    Ready,
+    Sampler,
+    decode_event,
+    encode,
+)
+from gpu.models import controls
 from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
@@ -175,6 +185,24 @@ def test_g43_a_control_makes_the_picture_that_diffusers_makes(
     assert relative_error(without, ours) > 1e-3
 
 
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "heun"])
+def test_g43_a_control_over_image_to_image_makes_the_picture_that_diffusers_makes(
+    folder: Path, family: StableDiffusion, runner: Runner, sampler: Sampler
+) -> None:
+    request = job(
+        control=control(start=0.1, end=0.8),
+        image=picture(gradient()),
+        strength=0.6,
+        sampler=sampler,
+        steps=8,
+        negative="fog",
+    )
+
+    (ours,) = run(runner, [request])
+
+    assert relative_error(ours, stock(folder, family, request, "Img2Img")) < 1e-4
+
+
 def test_g43_rows_with_and_without_a_control_share_a_forward_undisturbed(
     runner: Runner, family: StableDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +247,15 @@ def test_g43_a_control_that_goes_wrong_spoils_only_its_own_rows(
     assert not bool(torch.isfinite(bad).all())
 
 
+def test_f1_a_control_counts_for_the_part_of_the_steps_that_it_steers(runner: Runner) -> None:
+    def cost(**fields: Any) -> float:
+        return runner.prepare(job(steps=10, **fields)).demand.cost
+
+    assert cost(control=control()) == pytest.approx(1.5 * cost())
+    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx(1.2 * cost())
+    assert cost(control=control(end=0.0)) == cost()
+
+
 def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner: Runner) -> None:
     mask = square_mask(512, 200, 260)
     lines = drawing(512)
@@ -242,15 +279,48 @@ def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner:
     np.testing.assert_array_equal((seen * 255).round().permute(1, 2, 0).numpy(), resized)
 
 
+def test_g43_loading_a_control_leaves_the_number_format_of_others_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = load(LoadOptions(folder, torch.device("cpu"), torch.bfloat16), lambda _line: None)
+    meanwhile: list[torch.dtype] = []
+    change = torch.set_default_dtype
+
+    def noted(dtype: torch.dtype) -> None:
+        change(dtype)
+        meanwhile.append(torch.get_default_dtype())
+
+    monkeypatch.setattr(torch, "set_default_dtype", noted)
+    network = family.take_control("controlnet")
+
+    assert set(meanwhile) <= {torch.float32}
+    assert network.dtype == torch.bfloat16
+
+
 def test_m9_only_controls_that_were_listed_are_known(runner: Runner) -> None:
     with pytest.raises(ValueError, match=r"this model's controls \(controlnet, fine-canny\)"):
         runner.prepare(job(control=control("../controlnet")))
+
+
+def test_m9_a_control_that_a_job_still_uses_is_not_loaded_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "_MAX_HELD_BYTES", 1)
+    family = loaded(folder)
+    used = family.take_control("controlnet")
+    family.take_control("fine-canny")
+    assert [*family._controls._held] == ["fine-canny"]
+
+    assert family.take_control("controlnet") is used
+    assert [*family._controls._held] == ["controlnet"]
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"in_channels": 4}, "expected its in_channels to be 16, got 4"),
+        ({"conditioning_channels": 1}, "expected its conditioning_channels to be 3, got 1"),
+        ({"global_pool_conditions": True}, "expected its global_pool_conditions to be False"),
         ({"cross_attention_dim": 64}, "expected its cross_attention_dim to be 32, got 64"),
         (
             {"conditioning_embedding_out_channels": (8, 8, 8, 8)},
@@ -292,3 +362,17 @@ def test_m9_a_control_that_is_no_controlnet_or_has_only_a_pickle_is_left_out(
     assert "expected its _class_name to be ControlNetModel" in said
     assert "holds a pickle" in said
     assert said.count("left out") == 4
+
+
+def test_m9_a_control_whose_config_is_no_object_is_left_out(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1)
+    (folder / "controlnet" / "config.json").write_text("[1]")
+    lines: list[str] = []
+
+    assert loaded(folder, lines).controls == ()
+
+    assert any("is no JSON object" in line for line in lines)

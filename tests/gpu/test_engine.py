@@ -96,6 +96,18 @@ def test_g6_a_job_starts_shows_previews_and_is_done(harness: Harness) -> None:
     assert harness.seen[1].steps == 6
 
 
+def test_g8_previews_count_steps_not_evaluations_of_the_model(harness: Harness) -> None:
+    request = job(steps=10, sampler="heun")
+    harness.engine.submit(request)
+    harness.until_ended(request)
+
+    previews = [event for event in harness.seen if isinstance(event, Preview)]
+    assert previews
+    assert {preview.steps for preview in previews} == {10}
+    assert previews[0].step == 1
+    assert max(preview.step for preview in previews) <= 10
+
+
 def test_g6_every_job_ends_exactly_once_and_no_event_follows(harness: Harness) -> None:
     jobs = [job(steps=3 + n % 4, slot=f"slot{n % 5}", guidance=1.0) for n in range(15)]
     for request in jobs:
@@ -151,6 +163,23 @@ def test_g7_a_batch_out_of_memory_is_split_and_the_limit_remembered(harness: Har
 
     assert all(isinstance(end, Done) for end in ends.values())
     assert harness.costs.best_rows((8, 8)) <= 3
+
+
+def test_g7_a_job_too_large_even_alone_does_not_keep_the_others_apart(harness: Harness) -> None:
+    jobs = [job(steps=4) for _ in range(4)]
+    huge = jobs[3].id
+
+    def sabotage(plan: StepPlan) -> None:
+        if huge in plan.ids:
+            raise torch.OutOfMemoryError("no")
+
+    harness.runner.sabotage = sabotage
+    for request in jobs:
+        harness.engine.submit(request)
+    ends = harness.until_ended(*jobs)
+
+    assert isinstance(ends[huge], Failed)
+    assert harness.costs._cap((8, 8)) == 8
 
 
 def test_g7_a_picture_that_alone_is_too_large_fails_with_advice(harness: Harness) -> None:

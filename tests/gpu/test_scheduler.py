@@ -90,6 +90,17 @@ def test_f1_a_picture_of_four_times_the_pixels_counts_four_times() -> None:
     assert scheduler.steps_done(large) == taken[True] < taken[False]
 
 
+def test_f1_steered_steps_count_half_as_much_again() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    (steered,) = scheduler.add(ticket(room="steered")).activated
+    scheduler.ready(steered, Demand(SMALL, 1, 150, extra=0.5))
+    plain = add(scheduler, ticket(room="plain"), steps=150)
+
+    taken = Counter(job for _ in range(100) for job in tick(scheduler).ids)
+
+    assert taken == {steered: 40, plain: 60}
+
+
 def test_f2_people_in_a_room_share_it_equally() -> None:
     scheduler = Scheduler(costs(max_rows=1))
     people = {add(scheduler, ticket(person="ann"), steps=150): "ann" for _ in range(5)}

@@ -79,6 +79,17 @@ def test_v16_strokes_are_white_lines_on_black_whatever_their_colour() -> None:
     assert pixels[10].max() == 0
 
 
+def test_v16_strokes_in_a_faint_layer_are_white_lines_too() -> None:
+    records: list[Record] = [
+        canvas.layer("faint", opacity=0.3),
+        canvas.stroke("one", (10, 32), (54, 32), layer="faint", size=8.0),
+    ]
+
+    lines = Renderer().lines("room", "frame", records, VIEW)
+
+    assert np.asarray(lines)[32, 32] == 255
+
+
 def test_v16_lines_and_pictures_of_a_frame_do_not_mix() -> None:
     renderer = Renderer()
     stroke = canvas.stroke("one", (10, 32), (54, 32), color="#ff0000", size=8.0)
