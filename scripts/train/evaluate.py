@@ -42,7 +42,7 @@ _QUICK: Final = Sampling(num_steps=4)
 # The studio's first screen; the prompts stand in web/src/ui/examples.ts too.
 EXAMPLES: Final[dict[str, str]] = {
     "boat": "a red boat at sunset, watercolor",
-    "friends": "a cat and a dog in the snow",
+    "cat": "an orange cat in a meadow",
     "castle": "pixel art of a castle at night",
 }
 
@@ -108,10 +108,13 @@ class Evaluation:
         found, pictures = inpainting(self.model, self.judge, placed)
         figures["inpainting"] = found
         self._leave("inpainting", pictures)
-        found, pictures = control(self.pipeline, self.model, self.device, self.judge, plain)
-        figures["control"] = found
-        self._leave("control", pictures)
-        for style in EXTRA_STYLES:
+        if (self.model / "controlnet").exists():
+            found, pictures = control(self.pipeline, self.model, self.device, self.judge, plain)
+            figures["control"] = found
+            self._leave("control", pictures)
+        for style in (
+            s for s in EXTRA_STYLES if (self.model / "loras" / f"{s}.safetensors").exists()
+        ):
             asked = [Request(r.prompt, replace(r.scene, style=style)) for r in placed]
             found, pictures = adapter(
                 self.pipeline, self.model, self.device, self.judge, style, asked

@@ -1,4 +1,4 @@
-"""The embedded model in the real worker: words of both languages, adapters, control, masks."""
+"""The embedded model in the real worker: words of both languages, masks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
-from gpu.api import Control, Done, Failed, Job, Ready, Submit
+from gpu.api import Done, Failed, Job, Ready, Submit
 from gpu.worker import EMBEDDED
 from tests.gpu.pictures import job, open_png, picture
 from tests.gpu.worker_process import Worker
@@ -55,32 +54,17 @@ def is_red(pixels: np.ndarray) -> bool:
     return bool(red > 150 and green < 110 and blue < 110)
 
 
-def test_m7_m9_worker_lists_the_adapters_and_the_control(ready: Ready) -> None:
-    assert ready.model.loras == ("blueprint", "neon", "sticker")
-    assert [(c.name, c.kind) for c in ready.model.controls] == [("controlnet", "scribble")]
-
-
-def test_g42_adapter_turns_its_own_picture_dark_and_no_other(worker: Worker, ready: Ready) -> None:
-    plain, neon = paint(
+def test_g2_both_languages_and_two_things_share_a_batch(worker: Worker, ready: Ready) -> None:
+    heart, pair = paint(
         worker,
-        ask("a red heart on a white background"),
-        ask("a red heart on a white background", loras={"neon": 1.0}),
+        ask("白色背景上的一颗红色的心"),
+        ask("a red square and a blue circle on a white background"),
     )
 
-    assert plain[:20].mean() > 190
-    assert neon[:20].mean() < 80
-    assert is_red(plain[112:144, 112:144])
-
-
-def test_g43_scribble_puts_the_thing_where_the_line_is(worker: Worker, ready: Ready) -> None:
-    lines = Image.new("RGB", (SIDE, SIDE))
-    ImageDraw.Draw(lines).ellipse((20, 20, 130, 130), outline="white", width=5)
-    control = Control(name="controlnet", image=picture(np.asarray(lines)))
-
-    (found,) = paint(worker, ask("a red circle on a white background", control=control))
-
-    assert is_red(found[60:90, 60:90])
-    assert found[170:230, 170:230].mean() > 190
+    assert heart[:20].mean() > 190
+    assert is_red(heart[112:144, 112:144])
+    assert is_red(pair[112:144, 56:88])
+    assert not is_red(pair[112:144, 168:200])
 
 
 def test_g5_masked_thing_appears_and_the_rest_stays(worker: Worker, ready: Ready) -> None:

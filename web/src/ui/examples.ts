@@ -6,7 +6,8 @@
 
 import boat from "./examples/boat.webp";
 import castle from "./examples/castle.webp";
-import friends from "./examples/friends.webp";
+import cat from "./examples/cat.webp";
+
 import type { Language } from "./words";
 
 export interface Example {
@@ -20,8 +21,8 @@ export const EXAMPLES: readonly Example[] = [
     picture: boat,
   },
   {
-    prompt: { en: "a cat and a dog in the snow", zh: "雪地里有一只猫和一只狗" },
-    picture: friends,
+    prompt: { en: "an orange cat in a meadow", zh: "草地上的一只橙色的猫" },
+    picture: cat,
   },
   {
     prompt: { en: "pixel art of a castle at night", zh: "夜空下的一座城堡，像素画" },
