@@ -30,9 +30,9 @@ def trained() -> Trained:
     tokenizer = load_tokenizer(MODEL / "tokenizer")
     encoder = freeze(build_text_encoder(tokenizer))
     return Trained(
-        freeze(build_autoencoder()),  # type: ignore[arg-type]
-        freeze(build_unet()),  # type: ignore[arg-type]
-        Conditioner(encoder, tokenizer, 0),  # type: ignore[arg-type]
+        freeze(build_autoencoder()),
+        freeze(build_unet()),
+        Conditioner(encoder, tokenizer, 0),
         NoiseProcess("cpu"),
         Device("cpu", bf16=False),
     )
