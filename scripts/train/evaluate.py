@@ -77,7 +77,7 @@ class Evaluation:
         }
 
     def prompts(self) -> dict[str, object]:
-        """From words alone: one thing, two, three, rows; both languages; 20 steps and 4."""
+        """From words alone: one thing, two, rows; both languages; 20 steps and 4."""
         figures: dict[str, object] = {}
         for language in LANGUAGES:
             single = things(self.seed, self.per_kind, language)
@@ -86,7 +86,7 @@ class Evaluation:
             figures[f"kinds_{language}"] = self._by_kind(single, pictures)
             quick = self._sample(single, _QUICK)
             figures[f"things_{language}_4_steps"] = self._judge(single, quick)
-            for name, items in (("two", 2), ("three", 3), ("rows", 0)):
+            for name, items in (("two", 2), ("rows", 0)):
                 count = self.per_kind * (20 if items == 2 else 8)
                 asked = several(self.seed, count, items, language)
                 pictures = self._sample(asked, Sampling())

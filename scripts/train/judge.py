@@ -314,8 +314,6 @@ def _compare(verdict: Verdict, scene: Scene) -> dict[str, bool]:
         colours = [verdict.things[item.position][1] == item.colour for item in items]
         found["two"] = all(kinds)
         found["two_coloured"] = all(kinds) and all(colours)
-    elif len(items) == 3:
-        found["three"] = all(verdict.things[item.position][0] == item.kind for item in items)
     return found
 
 

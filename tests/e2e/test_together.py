@@ -58,7 +58,7 @@ def test_each_sees_the_others_hand_and_the_picture_that_emerges(
     bo.draw(*wave(44, 528, 200), color="#35a7c9")
     frame = ann.place_frame(308, 300, 256, 256)
     ann.write_prompt("a pink flower on a meadow")
-    ann.set_frame(frame, steps=100, seed=2)
+    ann.set_frame(frame, steps=150, seed=2)
     ann.wait_until_saved()
     ann.generate()
     bo.tool("brush")
