@@ -61,9 +61,6 @@ def test_each_sees_the_others_hand_and_the_picture_that_emerges(
     ann.set_frame(frame, steps=100, seed=2)
     ann.wait_until_saved()
     ann.generate()
-    # Seen by both before the long stroke: a fast engine may be done by the end of it.
-    for person in (ann, bo):
-        person.wait("[...window.__atelier.room.previews.values()].some((p) => p.step > 4)")
     bo.tool("brush")
     path = [bo.on_screen(point) for point in wave(60, 556, 190)]
     bo.page.mouse.move(*path[0])
