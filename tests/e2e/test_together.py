@@ -68,6 +68,8 @@ def test_each_sees_the_others_hand_and_the_picture_that_emerges(
     for x, y in path[1:]:
         bo.page.mouse.move(x, y)
 
+    for person in (ann, bo):
+        person.wait("[...window.__atelier.room.previews.values()].some((p) => p.step > 45)")
     ann.wait("window.__atelier.room.ink.size === 1")
     ann.wait("[...window.__atelier.room.peers.values()].some((p) => p.name === 'Bo' && p.cursor)")
     ann.page.screenshot(path=pictures / "studio.png")
