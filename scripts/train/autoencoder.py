@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
-from .devices import Device, Progress, freeze, load_checkpoint, save_checkpoint, seed_everything
+from .devices import Device, Progress, freeze, seed_everything
 from .grids import save_grid
 from .muon import Average, Optimiser
+from .runs import resume_run, save_run
 from .sampling import STAGES, sample_scene
 from .scenes import SIZE_PX, draw_scene
 from .styles import EXTRA_STYLES
@@ -209,8 +210,8 @@ class AutoencoderTrainer:
         ends = ("encoder.layers.0.", "decoder.layers.19.")
         self.optimiser = Optimiser(self.model, ends, adam_ratio=0.25)
         self.average = Average(self.model, 0.995)
-        self.num_done = 0
-        self._resume()
+        counts = resume_run(self._path, self.model, self.optimiser, self.average)
+        self.num_done = counts.get("step", 0)
         self._crops = Crops(seed + self.num_done)
 
     def step(self) -> float:
@@ -233,25 +234,7 @@ class AutoencoderTrainer:
         return (decoded.detach().float() - pictures).square().mean().item()
 
     def save(self) -> None:
-        save_checkpoint(
-            self._path,
-            {
-                "step": self.num_done,
-                "model": self.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "average": self.average.values,
-            },
-        )
-
-    def _resume(self) -> None:
-        state = load_checkpoint(self._path)
-        if state is None:
-            return
-        self.model.load_state_dict(cast("dict[str, Tensor]", state["model"]))
-        self.optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
-        for name, value in cast("dict[str, Tensor]", state["average"]).items():
-            self.average.values[name].copy_(value)
-        self.num_done = cast("int", state["step"])
+        save_run(self._path, self.model, self.optimiser, self.average, step=self.num_done)
 
 
 def load_autoencoder(model: Path) -> AutoencoderTiny:

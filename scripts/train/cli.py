@@ -18,14 +18,14 @@ from .autoencoder import measure_psnr, train_autoencoder
 from .control import train_control
 from .curriculum import CurriculumPlan
 from .decoder import train_decoder
-from .devices import Device, load_checkpoint
+from .devices import Device
 from .evaluate import describe, evaluate, paint_examples
 from .export import build_pipeline, export
 from .grids import save_grid
 from .sampling import STAGES, sample_scene
 from .scenes import SIZE_PX, draw_scene
 from .text import load_reader, load_tokenizer, train_text
-from .unet import UNetPlan, build_unet, train_unet
+from .unet import UNetPlan, load_unet, train_unet
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLES: Final = ROOT / "web" / "src" / "ui" / "examples"
@@ -142,10 +142,7 @@ def export_model(options: argparse.Namespace) -> None:
     """Packs whatever is trained; a UNet that has no checkpoint yet stays untrained."""
     tokenizer = load_tokenizer(options.work / "tokenizer")
     vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(options.work / "vae"))
-    model = build_unet()
-    checkpoint = load_checkpoint(options.work / "unet.pt")
-    if checkpoint is not None:
-        model.load_state_dict(cast("dict[str, object]", checkpoint["average"]))
+    model = load_unet(options.work)
     pipeline = build_pipeline(vae, load_reader(options.work).encoder, tokenizer, model)
     print(f"{options.model}: {export(pipeline, options.work, options.model) / 1e6:.1f} MB")
 

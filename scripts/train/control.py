@@ -16,10 +16,11 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor
 
 from .autoencoder import LATENT_CHANNELS
-from .devices import Device, Progress, load_checkpoint, save_checkpoint, seed_everything
+from .devices import Device, Progress, seed_everything
 from .diffusion import velocity_loss
 from .latents import SQUARE, LatentSet, open_latents
 from .muon import Average, Optimiser
+from .runs import resume_run, save_run
 from .sampling import STAGES, Stage
 from .scenes import SIZE_PX, Scene, draw_scene
 from .styles import SCRIBBLE
@@ -84,8 +85,8 @@ class ControlTrainer:
             self.model, ("conv_in", "controlnet_down", "controlnet_mid", "cond_embedding.conv_out")
         )
         self.average = Average(self.model, 0.995)
-        self.samples = 0
-        self._resume()
+        counts = resume_run(self._path, self.model, self._optimiser, self.average)
+        self.samples = counts.get("samples", 0)
         self._rng = random.Random(seed + self.samples)
         self._sets: dict[Stage, LatentSet] = {
             stage: open_latents(folder, self._trained.vae, device, seed, stage, SQUARE, _SCENES)
@@ -123,25 +124,7 @@ class ControlTrainer:
         return loss.item()
 
     def save(self) -> None:
-        save_checkpoint(
-            self._path,
-            {
-                "samples": self.samples,
-                "model": self.model.state_dict(),
-                "average": self.average.values,
-                "optimiser": self._optimiser.state_dict(),
-            },
-        )
-
-    def _resume(self) -> None:
-        state = load_checkpoint(self._path)
-        if state is None:
-            return
-        self.model.load_state_dict(cast("dict[str, Tensor]", state["model"]))
-        self._optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
-        for name, value in cast("dict[str, Tensor]", state["average"]).items():
-            self.average.values[name].copy_(value)
-        self.samples = cast("int", state["samples"])
+        save_run(self._path, self.model, self._optimiser, self.average, samples=self.samples)
 
 
 def train_control(folder: Path, device: Device, seed: int, num_samples: int) -> None:

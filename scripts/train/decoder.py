@@ -12,13 +12,12 @@ import torch
 from diffusers import AutoencoderTiny
 
 from .autoencoder import Crops, reconstruction_loss
-from .devices import Device, Progress, load_checkpoint, save_checkpoint, seed_everything
+from .devices import Device, Progress, seed_everything
 from .muon import Average, Optimiser
+from .runs import resume_run, save_run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import Tensor
 
 _LEARNING_RATE: Final = 1.2e-3
 _SHARPNESS: Final = 0.5
@@ -34,12 +33,8 @@ def train_decoder(folder: Path, device: Device, seed: int, num_steps: int) -> Au
     model.encoder.requires_grad_(False)
     optimiser = Optimiser(model, ("decoder.layers.19.",), adam_ratio=0.25)
     average = Average(model, 0.99)
-    step = 0
-    state = load_checkpoint(folder / "decoder.pt")
-    if state is not None:
-        model.load_state_dict(cast("dict[str, Tensor]", state["model"]))
-        optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
-        step = cast("int", state["step"])
+    path = folder / "decoder.pt"
+    step = resume_run(path, model, optimiser, average).get("step", 0)
     crops = Crops(seed + 17 + step)
     progress = Progress("decoder", num_steps, 50, step)
     while step < num_steps:
@@ -57,8 +52,7 @@ def train_decoder(folder: Path, device: Device, seed: int, num_steps: int) -> Au
         error = (decoded.detach().float() - pictures).square().mean().item()
         progress.report(step, psnr=10 * math.log10(4 / error))
         if step % 250 == 0 or step == num_steps:
-            saved = {"step": step, "model": model.state_dict()}
-            save_checkpoint(folder / "decoder.pt", {**saved, "optimiser": optimiser.state_dict()})
+            save_run(path, model, optimiser, average, step=step)
     average.swap()
     model.save_pretrained(folder / "vae", safe_serialization=True)
     return model

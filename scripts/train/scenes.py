@@ -29,7 +29,6 @@ Position = Literal[
 Size = Literal["small", "medium", "big"]
 
 POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
-SIZES: Final[tuple[Size, ...]] = get_args(Size)
 MAX_COUNT: Final = 4
 SIZE_PX: Final = 256
 

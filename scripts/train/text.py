@@ -19,9 +19,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from .captions import LANGUAGES, Caption, caption
 from .colours import COLOURS
-from .devices import Device, Progress, freeze, load_checkpoint, save_checkpoint, seed_everything
+from .devices import Device, Progress, freeze, load_checkpoint, seed_everything
 from .muon import Optimiser
 from .places import PLACES
+from .runs import resume_run, save_run
 from .sampling import STAGES, sample_scene
 from .scenes import MAX_COUNT, POSITIONS
 from .styles import STYLES
@@ -176,7 +177,7 @@ def train_text(folder: Path, device: Device, seed: int, num_steps: int) -> CLIPT
     tokenizer = load_tokenizer(tokenizer_folder)
     reader = TagReader(build_text_encoder(tokenizer)).to(device.name)
     optimiser = Optimiser(reader, ("embedding", "_head"), adam_ratio=1.4)
-    step = _resume(folder / "text.pt", reader, optimiser)
+    step = resume_run(folder / "text.pt", reader, optimiser).get("step", 0)
     rng, progress = random.Random(seed + step), Progress("text", num_steps, 100, step)
     while step < num_steps:
         loss = _tag_loss(reader, tokenizer, device, sample_captions(rng, _BATCH))
@@ -186,8 +187,7 @@ def train_text(folder: Path, device: Device, seed: int, num_steps: int) -> CLIPT
         step += 1
         progress.report(step, loss=loss.item())
         if step % 500 == 0 or step == num_steps:
-            state = {"step": step, "model": reader.state_dict()}
-            save_checkpoint(folder / "text.pt", {**state, "optimiser": optimiser.state_dict()})
+            save_run(folder / "text.pt", reader, optimiser, step=step)
     freeze(reader)
     reader.encoder.save_pretrained(folder / "text_encoder", safe_serialization=True)
     for name, recall in measure_recall(reader, tokenizer, seed + 1).items():
@@ -203,15 +203,6 @@ def _tag_loss(
         logits = reader(ids)
     targets = tag_targets(captions).to(device.name)
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
-
-
-def _resume(path: Path, reader: TagReader, optimiser: Optimiser) -> int:
-    state = load_checkpoint(path)
-    if state is None:
-        return 0
-    reader.load_state_dict(cast("dict[str, Tensor]", state["model"]))
-    optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
-    return cast("int", state["step"])
 
 
 def load_reader(folder: Path) -> TagReader:

@@ -17,13 +17,14 @@ from .autoencoder import DOWNSCALE, LATENT_CHANNELS
 from .captions import caption, plain_caption
 from .colours import COLOURS
 from .curriculum import Curriculum, CurriculumPlan
-from .devices import Device, Progress, load_checkpoint, save_checkpoint, seed_everything
+from .devices import Device, Progress, load_checkpoint, seed_everything
 from .diffusion import NoiseProcess, velocity_loss
 from .export import build_pipeline
 from .grids import save_grid
 from .latents import LatentSet, encode_shard, open_latents
 from .muon import Average, Optimiser
 from .places import LANDSCAPES
+from .runs import resume_run, save_run
 from .sampling import sample_scene, stands_out
 from .scenes import SIZE_PX, Position, Scene, single
 from .text import HIDDEN, embed, load_reader, load_tokenizer
@@ -74,6 +75,15 @@ def build_unet() -> UNet2DConditionModel:
         addition_embed_type_num_heads=8,
     )
     return cast("UNet2DConditionModel", model)
+
+
+def load_unet(folder: Path) -> UNet2DConditionModel:
+    """The averaged UNet of the last checkpoint; without one, an untrained UNet."""
+    unet = build_unet()
+    checkpoint = load_checkpoint(folder / "unet.pt")
+    if checkpoint is not None:
+        unet.load_state_dict(cast("dict[str, object]", checkpoint["average"]))
+    return unet
 
 
 class Conditioner:
@@ -163,8 +173,8 @@ class UNetTrainer:
         self._compiled = torch.compile(self.unet) if plan.compile else self.unet
         self.optimiser = Optimiser(self.unet, ("conv_in", "conv_out", "positional"))
         self.average = Average(self.unet, 0.998)
-        self.num_steps, self.samples = 0, 0
-        self._resume()
+        counts = resume_run(folder / "unet.pt", self.unet, self.optimiser, self.average)
+        self.num_steps, self.samples = counts.get("steps", 0), counts.get("samples", 0)
         torch.manual_seed(seed + self.samples)
         opener = partial(open_latents, folder, self.vae, device, seed)
         self._curriculum = Curriculum(plan.curriculum, opener, seed + self.samples)
@@ -203,26 +213,8 @@ class UNetTrainer:
         return figures
 
     def save(self) -> None:
-        save_checkpoint(
-            self.folder / "unet.pt",
-            {
-                "steps": self.num_steps,
-                "samples": self.samples,
-                "model": self.unet.state_dict(),
-                "average": self.average.values,
-                "optimiser": self.optimiser.state_dict(),
-            },
-        )
-
-    def _resume(self) -> None:
-        state = load_checkpoint(self.folder / "unet.pt")
-        if state is None:
-            return
-        self.unet.load_state_dict(cast("dict[str, Tensor]", state["model"]))
-        self.optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
-        for name, value in cast("dict[str, Tensor]", state["average"]).items():
-            self.average.values[name].copy_(value)
-        self.num_steps, self.samples = cast("int", state["steps"]), cast("int", state["samples"])
+        counts = {"steps": self.num_steps, "samples": self.samples}
+        save_run(self.folder / "unet.pt", self.unet, self.optimiser, self.average, **counts)
 
     def show(self) -> None:
         """Leaves a sheet of samples of the model so far."""
@@ -257,10 +249,8 @@ class Trained:
 
     @classmethod
     def load(cls, folder: Path, device: Device, seed: int) -> Trained:
-        checkpoint = load_checkpoint(folder / "unet.pt")
-        assert checkpoint is not None, "train the UNet first: scripts/train_embedded unet"
-        unet = build_unet()
-        unet.load_state_dict(cast("dict[str, object]", checkpoint["average"]))
+        assert (folder / "unet.pt").exists(), "train the UNet first: scripts/train_embedded unet"
+        unet = load_unet(folder)
         unet.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
         unet.set_attn_processor(AttnProcessor())
         vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(folder / "vae"))

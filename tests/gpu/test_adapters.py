@@ -13,16 +13,17 @@ from safetensors.torch import save_file
 
 from gpu.models import adapters
 from gpu.models.adapters import FOLDER
-from gpu.models.family import LoadOptions
-from gpu.models.stable_diffusion import StableDiffusion, load
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
+from tests.gpu.families import loaded
 from tests.gpu.pictures import job
 from tests.gpu.test_runner import relative_error, run, stock
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gpu.models.stable_diffusion import StableDiffusion
 
 Tensors = dict[str, torch.Tensor]
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
@@ -122,13 +123,6 @@ def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     return folder
-
-
-def loaded(folder: Path, lines: list[str] | None = None) -> StableDiffusion:
-    report = (lambda _line: None) if lines is None else lines.append
-    family = load(LoadOptions(folder, torch.device("cpu"), torch.float32), report)
-    assert isinstance(family, StableDiffusion)
-    return family
 
 
 @pytest.fixture(scope="module")

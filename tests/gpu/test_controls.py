@@ -30,6 +30,7 @@ from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.warmup import model_info
+from tests.gpu.families import loaded
 from tests.gpu.pictures import gradient, job, picture, square_mask
 from tests.gpu.test_runner import relative_error, run
 
@@ -71,13 +72,6 @@ def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_control(folder / "controlnet", 1)
     save_control(folder / "controlnets" / "fine-canny", 2)
     return folder
-
-
-def loaded(folder: Path, lines: list[str] | None = None) -> StableDiffusion:
-    report = (lambda _line: None) if lines is None else lines.append
-    family = load(LoadOptions(folder, torch.device("cpu"), torch.float32), report)
-    assert isinstance(family, StableDiffusion)
-    return family
 
 
 @pytest.fixture(scope="module")
