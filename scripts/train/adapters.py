@@ -1,7 +1,8 @@
 """Style adapters: LoRAs for styles that the base model was never shown, one file each.
 
 Captions name no style, so an adapter alone turns the picture into its style (Hu et al. 2021).
-Only attention and feed-forward layers are adapted.
+What a technique changes is texture and contrast, which convolutions make; of the attention only
+what it brings home is adapted.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from .unet import Trained
 if TYPE_CHECKING:
     from pathlib import Path
 
-RANK: Final = 4
-TARGETS: Final = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
-_SCENES: Final[dict[str, int]] = {"centred": 250, "placed": 250, "composed": 150}
+RANK: Final = 3
+TARGETS: Final = ("conv_in", "conv1", "conv2", "conv_out", "to_v", "to_out.0")
+_SCENES: Final[dict[str, int]] = {"centred": 300, "placed": 500, "composed": 400}
 _BATCH: Final = 32
 _LEARNING_RATE: Final = 4e-3
 

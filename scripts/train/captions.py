@@ -23,6 +23,7 @@ from .templates import (
     RELATIONS,
     SENTENCES,
     SIZE_WORDS,
+    STRANGE_RELATIONS,
     STYLE_NAMES,
     STYLE_PATTERNS,
     STYLE_WORDS,
@@ -115,7 +116,7 @@ class _Writer:
             slots.add("position")
         sentences = (HELD_OUT_SENTENCES if self.held_out else SENTENCES)[self.language]
         pattern = self.rng.choice(sentences[frozenset(slots)])
-        while not self.held_out and self.rng.random() < 0.3:
+        while not self.held_out and self.rng.random() < 0.38:
             pattern = self._with_stranger(pattern)
         return pattern.format(
             thing=self._things(),
@@ -170,14 +171,19 @@ class _Writer:
             text = f"{stranger(rng, 'zh')},{text}"
         return text + "。" if rng.random() < 0.15 else text
 
-    def _with_stranger(self, pattern: str, at: int | None = None) -> str:
-        """Puts words that are not known before one of a pattern's slots (`at`, else any)."""
-        slots = [i for i, letter in enumerate(pattern) if letter == "{"]
-        i = slots[at] if at is not None else self.rng.choice(slots)
+    def _with_stranger(self, pattern: str) -> str:
+        """Puts words that are not known before one of a pattern's slots."""
+        i = self.rng.choice([i for i, letter in enumerate(pattern) if letter == "{"])
         if self.language == "zh":
             return f"{pattern[:i]}{stranger(self.rng, 'zh')}{pattern[i:]}"
-        words = [stranger(self.rng, "en") for _ in range(self.rng.randint(1, 2))]
+        words = [stranger(self.rng, "en") for _ in range(self.rng.randint(1, 3))]
         return " ".join(filter(None, (pattern[:i].strip(), *words, pattern[i:])))
+
+    def _fill_strangers(self, pattern: str) -> str:
+        """Another word that means nothing for each {x}."""
+        while "{x}" in pattern:
+            pattern = pattern.replace("{x}", stranger(self.rng, self.language), 1)
+        return pattern
 
     def _in_style(self, text: str) -> str:
         if self.held_out:
@@ -187,9 +193,7 @@ class _Writer:
             return self.rng.choice(STYLE_WORDS[self.scene.style][self.language]).format(text)
         name = self.rng.choice(BARE_STYLES[self.scene.style][self.language])
         pattern = self.rng.choice(STYLE_PATTERNS[self.language])
-        while "{x}" in pattern:
-            pattern = pattern.replace("{x}", stranger(self.rng, self.language), 1)
-        return pattern.format(text, style=name)
+        return self._fill_strangers(pattern).format(text, style=name)
 
     def _scenery(self, place: str) -> str:
         if self.language == "en":
@@ -203,12 +207,9 @@ class _Writer:
         names = dict(zip("abc", map(self._counted, items), strict=False))
         relations = HELD_OUT_RELATIONS if self.held_out else RELATIONS
         kind = relation(self.scene)
-        if not self.held_out and kind in ("beside", "three") and self.rng.random() < 0.15:
-            # Whatever joins things and says nothing that we know: side by side.
-            pattern = self._with_stranger("{a}{b}", at=1)
-            if kind == "three":
-                pattern = self._with_stranger(pattern + "{c}", at=2)
-            return pattern.format(**names)
+        if not self.held_out and self.rng.random() < 0.25:
+            pattern = self.rng.choice(STRANGE_RELATIONS[self.language][kind])
+            return self._fill_strangers(pattern).format(**names)
         return self.rng.choice(relations[self.language][kind]).format(**names)
 
     def _counted(self, item: Item) -> str:

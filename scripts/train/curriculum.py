@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .latents import SQUARE, LatentSet, Shape
 from .sampling import STAGES
+from .scenes import layout
 
 if TYPE_CHECKING:
     from .sampling import Stage
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 OTHER_SHAPES: Final[tuple[Shape, ...]] = ((192, 320), (320, 192), (192, 192), (320, 320))
 # Every so many batches one of another shape, all of one shape since a batch is one tensor.
 _SHAPED_EVERY: Final = 6
+# How much more an error counts where a thing is. Most cells of a picture are background, which is
+# learnt in no time; small things would otherwise be learnt last.
+_THING_WEIGHT: Final = 3.0
 OpenLatents = Callable[["Stage", Shape, int], LatentSet]
 
 
@@ -83,3 +87,17 @@ class Curriculum:
         if (stage, shape) not in self._sets:
             self._sets[stage, shape] = self._open(stage, shape, count)
         return self._sets[stage, shape]
+
+
+def emphasis(scenes: list[Scene], height: int, width: int) -> Tensor:
+    """Weights of the latents' cells, float32 (batch, 1, height, width), 1 on average."""
+    weights = torch.ones(len(scenes), 1, height, width)
+    side = min(height, width)
+    for row, scene in zip(weights, scenes, strict=True):
+        for spot in layout(scene):
+            x, y = width * (0.5 + spot.right), height * (0.5 + spot.down)
+            reach = side * spot.extent * 1.1
+            top, bottom = max(0, round(y - reach)), max(0, round(y + reach))
+            left, right = max(0, round(x - reach)), max(0, round(x + reach))
+            row[0, top:bottom, left:right] = _THING_WEIGHT
+    return weights / weights.mean()

@@ -65,13 +65,18 @@ def velocity_loss(
     latents: Tensor,
     high_noise: bool,
     predict: Callable[[Tensor, Tensor], Tensor],
+    emphasis: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the velocity that `predict` makes of (noised latents, timesteps)."""
+    """Mean squared error of the velocity that `predict` makes of (noised latents, timesteps).
+
+    `emphasis` (batch, 1, height, width) says how much each cell's error counts.
+    """
     timesteps = sample_timesteps(len(latents), high_noise).to(latents.device)
     epsilon = torch.randn_like(latents)
     noised = noise.add_noise(latents, epsilon, timesteps)
     velocity = predict(noised.contiguous(memory_format=torch.channels_last), timesteps)
-    return (velocity.float() - noise.velocity(latents, epsilon, timesteps)).square().mean()
+    error = (velocity.float() - noise.velocity(latents, epsilon, timesteps)).square()
+    return (error if emphasis is None else error * emphasis).mean()
 
 
 def sample_timesteps(batch: int, high_noise: bool) -> Tensor:

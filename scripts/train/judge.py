@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 WHOLE_PX: Final = 64
 CROP_PX: Final = 48
 _BATCH: Final = 48
-_POOL: Final = 9_000
-_THROUGH: Final = 2_000
+_POOL: Final = 12_000
+_THROUGH: Final = 3_000
 _EMPTY_CROPS: Final = 3
 ALL_STYLES: Final = (*STYLES, *EXTRA_STYLES)
 # The crop's half side about a position's centre, as a share of the picture's side.
@@ -153,15 +153,18 @@ def reconstruct(vae: AutoencoderTiny, pictures: list[np.ndarray]) -> list[np.nda
     return out
 
 
-def judged_scenes(seed: int, count: int) -> list[Scene]:
-    """Scenes of all stages and styles, held-out combinations among them."""
+def judged_scenes(seed: int, count: int, extra: float) -> list[Scene]:
+    """Scenes of all stages, held-out combinations among them.
+
+    A share `extra` of them is in the styles of the adapters, the others in those of the model.
+    """
     rng = random.Random(seed)
     return [
         sample_scene(
             rng,
             rng.choice(STAGES),
             rng.random() < 0.1,
-            rng.choice(EXTRA_STYLES) if rng.random() < 0.2 else None,
+            rng.choice(EXTRA_STYLES) if rng.random() < extra else None,
         )
         for _ in range(count)
     ]
@@ -180,7 +183,7 @@ class _Lessons:
 
 def _lessons(vae: AutoencoderTiny, seed: int) -> _Lessons:
     rng = random.Random(seed)
-    scenes = judged_scenes(seed, _POOL)
+    scenes = judged_scenes(seed, _POOL, extra=0.2)
     whole, crops, kinds, colours = [], [], [], []
     shown: list[Scene] = []
     for i in range(0, _POOL, 100):
@@ -320,10 +323,14 @@ def _compare(verdict: Verdict, scene: Scene) -> dict[str, bool]:
 def own_accuracy(
     judge: Judge, vae: AutoencoderTiny, seed: int, count: int = 900
 ) -> dict[str, Figures]:
-    """The judge's accuracy on fresh renders, and on them after the autoencoder."""
-    scenes = judged_scenes(seed, count)
+    """The judge's accuracy on fresh renders, also after the autoencoder and in adapters' styles."""
+    scenes = judged_scenes(seed, count, extra=0.0)
     pictures = [draw_scene(scene) for scene in scenes]
+    in_extra = judged_scenes(seed + 1, count // 3, extra=1.0)
+    extra_pictures = reconstruct(vae, [draw_scene(scene) for scene in in_extra])
     return {
         "renders": accuracy(judge, pictures, scenes),
         "through_autoencoder": accuracy(judge, reconstruct(vae, pictures), scenes),
+        # A blueprint shows no colours, so of these only the style and the kind mean something.
+        "adapter_styles": accuracy(judge, extra_pictures, in_extra),
     }

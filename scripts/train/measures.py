@@ -244,7 +244,7 @@ def edge_f1(picture: Picture, lines: Picture, within_px: int = 3) -> float:
     return float(2 * precision * recall / max(1e-9, precision + recall))
 
 
-def edges_of(picture: Picture, least: float = 26.0) -> np.ndarray:
+def edges_of(picture: Picture, least: float = 16.0) -> np.ndarray:
     """Where colours change abruptly, bool (height, width)."""
     smooth = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1)), float)
     across = np.abs(np.diff(smooth, axis=1, append=smooth[:, -1:])).max(2)

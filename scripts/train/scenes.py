@@ -35,28 +35,29 @@ SIZE_PX: Final = 256
 # Offsets of the thing's centre as shares of width and height.
 _OFFSETS: Final[dict[Position, tuple[float, float]]] = {
     "centre": (0.0, 0.0),
-    "left": (-0.22, 0.0),
-    "right": (0.22, 0.0),
-    "top": (0.0, -0.22),
-    "bottom": (0.0, 0.22),
+    "left": (-0.24, 0.0),
+    "right": (0.24, 0.0),
+    "top": (0.0, -0.24),
+    "bottom": (0.0, 0.24),
     "top left": (-0.25, -0.25),
     "top right": (0.25, -0.25),
     "bottom left": (-0.25, 0.25),
     "bottom right": (0.25, 0.25),
 }
-# Half extents of things, as shares of the picture's shorter side.
-_CENTRED: Final[dict[Size, float]] = {"small": 0.19, "medium": 0.33, "big": 0.43}
-_ASIDE: Final[dict[Size, float]] = {"small": 0.14, "medium": 0.22, "big": 0.26}
-_IN_CORNER: Final = 0.19
-_ABOVE: Final = 0.17
-_IN_THREES: Final = 0.155
+# Half extents of things, as shares of the picture's shorter side. Whatever is not alone in the
+# middle is as large as it can be: a latent's cell is 16 px, and a thing of 5 cells has no face.
+_CENTRED: Final[dict[Size, float]] = {"small": 0.2, "medium": 0.33, "big": 0.43}
+_ASIDE: Final[dict[Size, float]] = {"small": 0.17, "medium": 0.225, "big": 0.25}
+_IN_CORNER: Final = 0.22
+_STACKED: Final = 0.21
+_IN_THREES: Final = 0.16
 _THIRD: Final = 0.32
 _ROWS: Final[dict[int, tuple[tuple[float, float], ...]]] = {
-    2: ((-0.22, 0.0), (0.22, 0.0)),
+    2: ((-0.24, 0.0), (0.24, 0.0)),
     3: ((-_THIRD, 0.0), (0.0, 0.0), (_THIRD, 0.0)),
-    4: ((-0.22, -0.22), (0.22, -0.22), (-0.22, 0.22), (0.22, 0.22)),
+    4: ((-0.24, -0.24), (0.24, -0.24), (-0.24, 0.24), (0.24, 0.24)),
 }
-_ROW_EXTENTS: Final[dict[int, float]] = {2: 0.2, 3: _IN_THREES, 4: 0.185}
+_ROW_EXTENTS: Final[dict[int, float]] = {2: 0.215, 3: _IN_THREES, 4: 0.195}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +155,16 @@ def _alone(item: Item) -> list[Spot]:
 
 def _stacked(upper: Item, lower: Item, *, is_touching: bool) -> list[Spot]:
     if not is_touching:
-        return [Spot(lower, 0.0, 0.24, _ABOVE), Spot(upper, 0.0, -0.24, _ABOVE)]
-    extent = 0.2
-    top, _ = _reach(lower.kind)
-    _, bottom = _reach(upper.kind)
-    down = 0.22
+        return [Spot(lower, 0.0, 0.25, _STACKED), Spot(upper, 0.0, -0.25, _STACKED)]
+    top, upper_bottom = _reach(upper.kind)
+    lower_top, bottom = _reach(lower.kind)
     # A little overlap, so that the upper thing rests on the lower one's roof or back.
+    apart = upper_bottom - lower_top - 0.1
+    # Both together stand in the middle.
+    down = -(top + apart + bottom) / 2
     return [
-        Spot(lower, 0.0, down, extent),
-        Spot(upper, 0.0, down + (top - bottom + 0.1) * extent, extent),
+        Spot(lower, 0.0, (down + apart) * _STACKED, _STACKED),
+        Spot(upper, 0.0, down * _STACKED, _STACKED),
     ]
 
 

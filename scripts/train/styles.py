@@ -27,8 +27,10 @@ STYLES: Final[tuple[str, ...]] = (
 )  # fmt: skip
 # Left for adapters: a base model is not trained on them.
 EXTRA_STYLES: Final[tuple[str, ...]] = ("neon", "blueprint", "sticker")
-# Things only, as somebody would scribble them: white lines on black. What ControlNet is given.
+# What ControlNet is given, white lines on black: things as somebody would scribble them, every
+# part of them or their outer outline only.
 SCRIBBLE: Final = "scribble"
+SILHOUETTE: Final = "silhouette"
 
 _INK: Final[RGB] = (52.0, 46.0, 62.0)
 _PAPER: Final[RGB] = (252.0, 250.0, 244.0)
@@ -124,6 +126,11 @@ _TECHNIQUES: Final[dict[str, Technique]] = {
         place=Palette(partial(_always, _BLACK)),
         thing=Palette(partial(_always, _BLACK), partial(_always, WHITE), 3.0),
     ),
+    SILHOUETTE: Technique(
+        shaded=False,
+        place=Palette(partial(_always, _BLACK)),
+        thing=Palette(partial(_always, _BLACK)),
+    ),
 }
 
 
@@ -213,13 +220,20 @@ def _finish_sticker(canvas: Canvas, generator: np.random.Generator) -> Pixels:
 
 
 def _finish_scribble(canvas: Canvas, generator: np.random.Generator) -> Pixels:
-    """Lines of any usual width, drawn by a hand; now and then nothing but the silhouettes."""
-    lines = canvas.pixels[..., 0]
-    if generator.random() < 0.35:
-        lines = np.zeros_like(lines)
-        for silhouette in canvas.silhouettes:
-            inside = np.asarray(_grown(silhouette * 255.0, 3) - silhouette * 255.0)
-            lines = np.maximum(np.where(silhouette > 0.5, 0.0, lines), inside)
+    """The things' lines, of any usual width, drawn by a hand."""
+    return _scribbled(canvas.pixels[..., 0], generator)
+
+
+def _finish_silhouette(canvas: Canvas, generator: np.random.Generator) -> Pixels:
+    lines = np.zeros(canvas.pixels.shape[:2], np.float32)
+    for silhouette in canvas.silhouettes:
+        inside = np.asarray(_grown(silhouette * 255.0, 3) - silhouette * 255.0)
+        lines = np.maximum(np.where(silhouette > 0.5, 0.0, lines), inside)
+    return _scribbled(lines, generator)
+
+
+def _scribbled(lines: Pixels, generator: np.random.Generator) -> Pixels:
+    """Lines of 0..255 made wobbly and up to two pixels wider on all sides, black and white."""
     wobbled = _wobble(np.repeat(lines[..., None], 3, axis=2), generator, 1.5, 24)
     grown = _grown(wobbled[..., 0], int(generator.integers(0, 3)))
     return np.repeat(np.where(grown > 100.0, 255.0, 0.0)[..., None], 3, axis=2)
@@ -233,6 +247,7 @@ def _grown(mask: Pixels, reach_px: int) -> Pixels:
 
 _FINISHES: Final[dict[str, Finish]] = {
     SCRIBBLE: _finish_scribble,
+    SILHOUETTE: _finish_silhouette,
     "watercolour": _finish_watercolour,
     "pixel": _finish_pixel,
     "crayon": _finish_crayon,

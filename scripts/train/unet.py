@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .autoencoder import DOWNSCALE, LATENT_CHANNELS
 from .captions import caption, plain_caption
 from .colours import COLOURS
-from .curriculum import Curriculum, CurriculumPlan
+from .curriculum import Curriculum, CurriculumPlan, emphasis
 from .devices import Device, Progress, load_checkpoint, seed_everything
 from .diffusion import NoiseProcess, velocity_loss
 from .export import build_pipeline
@@ -194,7 +194,11 @@ class UNetTrainer:
                 return cast("Tensor", forward(noised, timesteps, text, return_dict=False)[0])
 
         loss = velocity_loss(
-            self.noise, latents.to(self.device.name), done < _PLAIN_TIMESTEPS_FROM, predict
+            self.noise,
+            latents.to(self.device.name),
+            done < _PLAIN_TIMESTEPS_FROM,
+            predict,
+            emphasis(scenes, *latents.shape[2:]).to(self.device.name),
         )
         loss.backward()
         self.optimiser.step(learning_rate(done, self.num_steps))

@@ -10,6 +10,7 @@ from scripts.train.captions import LANGUAGES, caption, plain_caption
 from scripts.train.places import PLAIN
 from scripts.train.sampling import STAGES, Stage, sample_scene
 from scripts.train.scenes import Item, Scene, single
+from scripts.train.strangers import strange_english
 from scripts.train.templates import (
     BARE_STYLES,
     CORNER_WORDS,
@@ -163,3 +164,18 @@ def test_every_tag_has_a_slot_of_the_text_encoder() -> None:
 def test_plain_caption_says_everything_plainly(scene: Scene, english: str, chinese: str) -> None:
     assert plain_caption(scene) == english
     assert plain_caption(scene, "zh") == chinese
+
+
+def test_no_stranger_is_a_word_of_ours() -> None:
+    rng = random.Random(8)
+    ours = {
+        word
+        for noun in NOUNS.values()
+        for name in (*noun.english, *noun.plural)
+        for word in name.split()
+    } | {word for english, _ in COLOUR_WORDS.values() for word in english}
+    strange = {strange_english(rng) for _ in range(20_000)}
+
+    # These mean something of ours only beside "heart" and "balloon".
+    assert strange & ours <= {"love", "air"}
+    assert any(word.startswith("cre") for word in strange)

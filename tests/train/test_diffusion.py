@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from scripts.train.curriculum import Curriculum, CurriculumPlan
-from scripts.train.diffusion import NUM_TIMESTEPS, NoiseProcess, sample_timesteps
+from scripts.train.curriculum import Curriculum, CurriculumPlan, emphasis
+from scripts.train.diffusion import (
+    NUM_TIMESTEPS,
+    NoiseProcess,
+    sample_timesteps,
+    velocity_loss,
+)
 from scripts.train.latents import SQUARE, LatentSet, Shape
 from scripts.train.sampling import sample_scene
+from scripts.train.scenes import Scene, single
 from scripts.train.unet import learning_rate
 
 if TYPE_CHECKING:
@@ -106,3 +112,33 @@ def test_curriculum_mixes_other_shapes_in_at_the_end() -> None:
 
     assert shapes == {(16, 16), (12, 20), (20, 12), (12, 12), (20, 20)}
     assert len(opened) == len(set(opened)) == 3 + 2 * 4
+
+
+def test_errors_count_more_where_a_thing_is() -> None:
+    left, empty = single("cat", "red", "snow", "left"), Scene((), "snow")
+
+    weights = emphasis([left, empty], 16, 16)
+
+    assert weights.shape == (2, 1, 16, 16)
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights[0, 0, 8, 4] == 3 * weights[0, 0, 8, 12] == 3 * weights[1, 0, 8, 4]
+
+
+def test_emphasis_leaves_the_loss_of_an_even_error_alone() -> None:
+    noise, latents = NoiseProcess("cpu"), torch.zeros(2, 16, 8, 12)
+    weights = emphasis([single("sun", "red", "snow", "top right")] * 2, 8, 12)
+
+    def predict(noised: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        # The velocity of blank latents is noise; what is left is an error of 1 everywhere.
+        return noise.velocity(latents, noised / noised_scale(timesteps), timesteps) + 1.0
+
+    def noised_scale(timesteps: torch.Tensor) -> torch.Tensor:
+        return (1.0 - noise.alphas[timesteps]).sqrt().view(-1, 1, 1, 1)
+
+    torch.manual_seed(0)
+    plain = velocity_loss(noise, latents, True, predict)
+    torch.manual_seed(0)
+    weighted = velocity_loss(noise, latents, True, predict, weights)
+
+    assert plain.item() == pytest.approx(1.0, abs=1e-3)
+    assert weighted.item() == pytest.approx(1.0, abs=1e-3)

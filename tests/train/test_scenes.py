@@ -13,7 +13,7 @@ from scripts.train.colours import COLOURS, distance
 from scripts.train.places import PLACES, draw_place
 from scripts.train.sampling import STAGES, is_held_out, sample_scene, stands_out
 from scripts.train.scenes import POSITIONS, Item, Position, Scene, draw_scene, single
-from scripts.train.styles import EXTRA_STYLES, SCRIBBLE, STYLES
+from scripts.train.styles import EXTRA_STYLES, SCRIBBLE, SILHOUETTE, STYLES
 from scripts.train.things import KINDS, THINGS
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_thing_on_another_touches_it(seat: str) -> None:
     assert red.min() < 110
 
 
-@pytest.mark.parametrize("style", [*STYLES, *EXTRA_STYLES, SCRIBBLE])
+@pytest.mark.parametrize("style", [*STYLES, *EXTRA_STYLES, SCRIBBLE, SILHOUETTE])
 def test_every_style_draws_any_shape_its_own_way(style: str) -> None:
     scene = Scene((Item("cat", "orange"),), "meadow", style, seed=1)
 
@@ -122,6 +122,19 @@ def test_scribble_is_white_lines_about_the_thing_alone() -> None:
     assert 0.005 < (lines > 0).mean() < 0.15
     assert 30 < xs.min() < xs.max() < 226
     assert not lines[118:138, 118:138].any()
+
+
+def test_silhouette_leaves_the_inner_lines_out() -> None:
+    items = (Item("robot", "red"),)
+    whole, outer = (
+        draw_scene(Scene(items, "white", style, seed=2))[..., 0] > 0
+        for style in (SCRIBBLE, SILHOUETTE)
+    )
+    face = np.s_[60:100, 112:144]
+
+    assert whole[face].any()
+    assert not outer[face].any()
+    assert outer.sum() > 500
 
 
 def test_same_scene_draws_the_same_pixels() -> None:
