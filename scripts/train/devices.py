@@ -76,10 +76,13 @@ class Progress:
     def __init__(self, label: str, total: int, every: int, start: int = 0) -> None:
         self._label, self._total, self._every = label, total, every
         self._start, self._began = start, time.monotonic()
+        self._next = start + every
 
     def report(self, done: int, **figures: float) -> None:
-        if done % self._every and done != self._total:
+        if done < min(self._next, self._total):
             return
+        # A run that was resumed, or whose batches grew, still reports as often.
+        self._next = done + self._every
         elapsed = time.monotonic() - self._began
         rate = (done - self._start) / max(elapsed, 1e-6)
         left = (self._total - done) / max(rate, 1e-6)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from scripts.train.devices import Progress
 from scripts.train.muon import Average, Optimiser
 from scripts.train.runs import resume_run, save_run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def learn(model: nn.Module, optimiser: Optimiser, average: Average, steps: range) -> None:
@@ -52,3 +55,13 @@ def test_without_a_checkpoint_nothing_is_touched(tmp_path: Path) -> None:
 
     assert resume_run(tmp_path / "none.pt", model, optimiser, average) == {}
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_resumed_run_reports_as_often(capsys: pytest.CaptureFixture[str]) -> None:
+    # No multiple of 48 beyond 7 is a multiple of 100.
+    progress = Progress("unet", 295, 100, 7)
+    for done in range(7 + 48, 296, 48):
+        progress.report(done, loss=0.5)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["151/295", "295/295"]
