@@ -116,8 +116,10 @@ class _Writer:
             slots.add("position")
         sentences = (HELD_OUT_SENTENCES if self.held_out else SENTENCES)[self.language]
         pattern = self.rng.choice(sentences[frozenset(slots)])
-        while not self.held_out and self.rng.random() < 0.38:
-            pattern = self._with_stranger(pattern)
+        # Not too many: a caption that outgrows the tokens would not say what its tags say.
+        for _ in range(2):
+            if not self.held_out and self.rng.random() < 0.32:
+                pattern = self._with_stranger(pattern)
         return pattern.format(
             thing=self._things(),
             place=self._place(bare=False),

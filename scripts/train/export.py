@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+from .card import refresh
 from .diffusion import build_scheduler
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def export(pipeline: StableDiffusionPipeline, work: Path, target: Path) -> int:
         _halve(weights)
     for path in [target / name for name in _KEPT if (target / name).exists()]:
         shutil.copy2(path, beside / path.name)
+    _refresh_card(beside / "MODEL_CARD.md")
     size = folder_bytes(beside)
     assert size <= LIMIT_BYTES, f"the model takes {size} bytes, {LIMIT_BYTES} are allowed"
     shutil.rmtree(old, ignore_errors=True)
@@ -77,6 +79,11 @@ def export(pipeline: StableDiffusionPipeline, work: Path, target: Path) -> int:
 
 def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _refresh_card(path: Path) -> None:
+    if path.exists():
+        path.write_text(refresh(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _halve(path: Path) -> None:

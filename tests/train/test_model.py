@@ -11,6 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from scripts.train.captions import caption
+from scripts.train.card import refresh
 from scripts.train.colours import COLOURS, distance
 from scripts.train.export import LIMIT_BYTES, folder_bytes
 from scripts.train.places import PLAIN, plain_colour
@@ -55,6 +56,7 @@ def test_folder_names_no_machine_paths() -> None:
 def test_card_names_everything_that_the_model_knows() -> None:
     card = (MODEL / "MODEL_CARD.md").read_text(encoding="utf-8")
 
+    assert refresh(card) == card
     for noun in NOUNS.values():
         assert {*noun.english, *noun.chinese} <= set(re.split(r"[;,()]\s*|\s\(|\*\*\s", card)), noun
     for english, chinese in COLOUR_WORDS.values():
