@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from .sampling import Stage
     from .scenes import Scene
 
-OTHER_SHAPES: Final[tuple[Shape, ...]] = ((192, 320), (320, 192), (192, 192), (320, 320))
+OTHER_SHAPES: Final[tuple[Shape, ...]] = (
+    (192, 192), (320, 320), (192, 288), (288, 192), (256, 384), (384, 256),
+)  # fmt: skip
 # Every so many batches one of another shape, all of one shape since a batch is one tensor.
 _SHAPED_EVERY: Final = 6
 # How much more an error counts where a thing is. Most cells of a picture are background, which is
@@ -71,8 +73,9 @@ class Curriculum:
         if samples < self._plan.composed_from:
             centred = size * 3 // 8
             return {"centred": centred, "placed": size - centred}
-        centred = size // 4
-        placed = (size - centred) // 2
+        # Most of what is placed is in the middle too, and is known by now.
+        centred = size // 12
+        placed = size * 5 // 12
         return {"centred": centred, "placed": placed, "composed": size - centred - placed}
 
     def _num_scenes(self, stage: Stage) -> int:

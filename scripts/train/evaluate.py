@@ -21,6 +21,7 @@ from .measures import (
     control,
     image_to_image,
     inpainting,
+    of_shape,
     sample_pictures,
 )
 from .requests import Request, centred, several, things
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 _JUDGE_STEPS: Final = 3000
 _UNPICKED: Final = 64
 _QUICK: Final = Sampling(num_steps=4)
+# Height and width in pixels: the smallest, the largest, 2:3 and 3:2.
+OTHER_SHAPES: Final = ((192, 192), (384, 384), (192, 288), (288, 192), (256, 384), (384, 256))
 # The studio's first screen; the prompts stand in web/src/ui/examples.ts too.
 EXAMPLES: Final[dict[str, str]] = {
     "boat": "a red boat at sunset, watercolor",
@@ -127,6 +130,18 @@ class Evaluation:
             self._leave(f"adapter_{style}", pictures)
         return figures
 
+    def shapes(self) -> dict[str, object]:
+        """One large thing in the middle of pictures that aren't 256 pixels square."""
+        requests = centred(self.seed + 4, max(1, self.per_kind // 2), is_plain=False)
+        figures: dict[str, object] = {}
+        for height, width in OTHER_SHAPES:
+            found, pictures = of_shape(
+                self.pipeline, self.device, self.judge, requests, height, width
+            )
+            figures[f"{width}x{height}"] = found
+            self._leave(f"{width}x{height}", pictures)
+        return figures
+
     def speed(self) -> dict[str, object]:
         """Seconds for one 256-pixel picture by the stock pipeline, the best of five.
 
@@ -200,6 +215,7 @@ def evaluate(
     figures = {**evaluation.parts(), **evaluation.speed()}
     figures.update(evaluation.prompts())
     figures.update(evaluation.tasks())
+    figures.update(evaluation.shapes())
     evaluation.sheets()
     return figures
 

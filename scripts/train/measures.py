@@ -85,6 +85,30 @@ def _run(
     return pictures
 
 
+def of_shape(
+    pipeline: StableDiffusionPipeline,
+    device: Device,
+    judge: Judge,
+    requests: list[Request],
+    height: int,
+    width: int,
+) -> tuple[Figures, list[Picture]]:
+    """Pictures of another shape, in pixels; their middle square is judged."""
+    calls: list[dict[str, object]] = [{"prompt": request.prompt} for request in requests]
+    pictures = _run(pipeline, device, calls, Sampling(), height=height, width=width)
+    squares = [middle_square(picture) for picture in pictures]
+    return accuracy(judge, squares, [request.scene for request in requests]), squares
+
+
+def middle_square(picture: Picture) -> Picture:
+    """The largest square about the middle, as 256 pixels."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(picture[top : top + side, left : left + side])
+    return np.asarray(square.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC))
+
+
 # --- from a rough blob ------------------------------------------------------------------------
 
 

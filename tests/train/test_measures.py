@@ -10,7 +10,7 @@ import torch
 
 from scripts.train.control import scribble
 from scripts.train.judge import CROP_PX, Judge, accuracy, crop
-from scripts.train.measures import blob, edge_f1, painted
+from scripts.train.measures import blob, edge_f1, middle_square, painted
 from scripts.train.requests import centred, several, things
 from scripts.train.sampling import is_held_out
 from scripts.train.scenes import Item, Scene, draw_scene, single
@@ -88,3 +88,13 @@ def test_accuracy_asks_for_both_things_where_they_belong() -> None:
 
     assert figures["two"] == figures["two_coloured"] == 0.5
     assert figures["kind"] == figures["colour"] == figures["position"] == 1.0
+
+
+def test_the_middle_of_a_wide_picture_is_judged() -> None:
+    wide = np.zeros((192, 288, 3), np.uint8)
+    wide[:, 48:240] = 200
+
+    square = middle_square(wide)
+
+    assert square.shape == (256, 256, 3)
+    assert (square == 200).all()
