@@ -193,7 +193,9 @@ class HostedRoom:
             return
         try:
             standing = self._standing_now(seat)
-            outcome = self._room.request(request, seat.person_id, self._now_ms(), standing)
+            outcome = self._room.request(
+                request, seat.person_id, self._now_ms(), standing, seat.person.name
+            )
         except Refusal as refusal:
             self._refuse(seat, request.id, refusal)
             return

@@ -22,6 +22,8 @@ class SetAccess(_Deed, frozen=True, tag="access"):
 
     open: bool
     role: StrangerRole = "editor"
+    talk: bool = False
+    """Let viewers chat and comment."""
 
 
 class MakeInvite(_Deed, frozen=True, tag="invite"):

@@ -27,6 +27,7 @@ from server.core.errors import Refusal
 from server.core.records import (
     PEOPLE,
     Change,
+    Chat,
     Delete,
     Frame,
     Invite,
@@ -64,7 +65,7 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
     """The changes that carry out the deed; raises Refusal."""
     match deed:
         case SetAccess():
-            fields = {"open": deed.open, "role": deed.role}
+            fields = {"open": deed.open, "role": deed.role, "talk": deed.talk}
             return _set(records, access.access_of(records), fields)
         case MakeInvite():
             return [_invited(deed, records, host)]
@@ -84,11 +85,11 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
 
 
 def cleared(records: Mapping[str, Record]) -> list[Change]:
-    """Everything that is drawn goes, and with it its locks; decisions about people stay."""
+    """All that lies on the canvas goes, and with it its locks; the chat and decisions stay."""
     return [
         Delete(id)
         for id, record in records.items()
-        if not isinstance(record, PEOPLE) or isinstance(record, Lock)
+        if not isinstance(record, (Chat, *PEOPLE)) or isinstance(record, Lock)
     ]
 
 

@@ -25,6 +25,10 @@ Points = Annotated[bytes, Meta(min_length=13, max_length=8 + 5 * 20_000)]
 before in 1/16 units, u8 pressure (255 = 1.0). The first point is relative to the origin."""
 Prompt = Annotated[str, Meta(max_length=4_000)]
 Name = Annotated[str, Meta(max_length=80)]
+Line = Annotated[str, Meta(min_length=1, max_length=2_000)]
+"""What somebody says, in the chat or in a comment."""
+TimeMs = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Milliseconds since 1970."""
 PartName = Annotated[str, Meta(pattern=r"^(?!__proto__\Z)[^\x00-\x1f]{1,80}\Z")]
 """Of an adapter or a control. Browsers can't have a map's key called like their prototypes'."""
 Loras = Annotated[
@@ -135,6 +139,41 @@ class Mask(_Record, frozen=True, tag="mask"):
     y: Coordinate = 0.0
 
 
+class Note(_Record, frozen=True, tag="note"):
+    """A sticky note, 200 units square, which lies over the picture and is no part of it."""
+
+    z: Z
+    """Among notes."""
+    x: Coordinate
+    y: Coordinate
+    text: Annotated[str, Meta(max_length=1_000)] = ""
+    color: Color = "#ffe27a"
+
+
+class Chat(_Record, frozen=True, tag="chat"):
+    """A line of the chat. `name` and `at_ms` are stamped by the server, as `by` is."""
+
+    text: Line
+    name: Name = ""
+    """What its author was called then."""
+    at_ms: TimeMs = 0
+
+
+class Comment(_Record, frozen=True, tag="comment"):
+    """A comment pinned to a place, or an answer to one; stamped as a line of the chat is."""
+
+    text: Line
+    x: Coordinate = 0.0
+    y: Coordinate = 0.0
+    """Of the first of a thread: where it is pinned."""
+    thread: RecordId | None = None
+    """The comment that this one answers; None: it begins a thread."""
+    resolved: bool = False
+    """Of the first of a thread: whether it is dealt with."""
+    name: Name = ""
+    at_ms: TimeMs = 0
+
+
 JobState = Literal["queued", "running", "done", "cancelled", "failed"]
 
 
@@ -184,6 +223,8 @@ class Access(_Record, frozen=True, tag="access"):
     """Whoever knows the room's id may; False: only who brings a link, a login or a role."""
     role: StrangerRole = "editor"
     """Of those who bring nothing but the id."""
+    talk: bool = False
+    """Whether viewers may chat and comment."""
 
 
 class Member(_Record, frozen=True, tag="member"):
@@ -216,11 +257,31 @@ class Lock(_Record, frozen=True, tag="lock"):
     of: RecordId
 
 
-Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate | Access | Member | Invite | Lock
+Record = (
+    Layer
+    | Stroke
+    | Image
+    | Frame
+    | Mask
+    | Note
+    | Chat
+    | Comment
+    | Job
+    | Candidate
+    | Access
+    | Member
+    | Invite
+    | Lock
+)
+TALK = (Chat, Comment)
+"""What people say, rather than what they make."""
 PEOPLE = (Access, Member, Invite, Lock)
 """Records about people rather than about the canvas."""
 SERVER_OWNED = (Job, Candidate, *PEOPLE)
-TEXT_FIELDS: dict[str, frozenset[str]] = {"frame": frozenset({"prompt", "negative"})}
+TEXT_FIELDS: dict[str, frozenset[str]] = {
+    "frame": frozenset({"prompt", "negative"}),
+    "note": frozenset({"text"}),
+}
 """Fields that two people may type into at once: changed by `Edit` only."""
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import fractional_indexing
 import msgspec
 
-from server.core import access, moderation, schema, undo
+from server.core import access, moderation, schema, talk, undo
 from server.core.access import EDITOR, Standing
 from server.core.canvas import Canvas, Draft, TextEdit
 from server.core.deeds import Clear, TakeBack
@@ -29,6 +29,7 @@ from server.core.records import (
     SERVER_OWNED,
     Candidate,
     Change,
+    Chat,
     Edit,
     Image,
     Job,
@@ -37,6 +38,7 @@ from server.core.records import (
     Record,
     Stroke,
 )
+from server.core.talk import Author
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,19 +156,27 @@ class Room:
         )
 
     def request(
-        self, request: Request, by: PersonId, at_ms: int, standing: Standing = EDITOR
+        self,
+        request: Request,
+        by: PersonId,
+        at_ms: int,
+        standing: Standing = EDITOR,
+        name: str = "",
     ) -> Taken | Settled:
-        """Do what somebody asks for; raises Refusal, and then nothing has changed."""
+        """Do what somebody (called `name`) asks for; raises Refusal: nothing has changed then."""
         if (seq := self._seen.get(request.id)) is not None:
             return Settled(seq)
-        standing.check_may_change()
+        if isinstance(request, Op) and talk.is_talk(request.changes, self._canvas.records):
+            standing.check_may_talk()
+        else:
+            standing.check_may_change()
         match request:
             case Undo(id=id):
                 return self._take_back("undo", id, by, at_ms, standing)
             case Redo(id=id):
                 return self._take_back("redo", id, by, at_ms, standing)
             case Op():
-                draft = self._submit(request, by)
+                draft = self._submit(request, Author(by, name, standing.is_host, at_ms))
             case Accept():
                 draft = self._accept(request, by)
             case Discard():
@@ -251,12 +261,22 @@ class Room:
                 draft.delete(id)
         return draft.changes
 
-    def _submit(self, op: Op, by: PersonId) -> Draft:
-        draft = self._draft(by)
+    def _submit(self, op: Op, author: Author) -> Draft:
+        draft = self._draft(PersonId(author.person))
         for change in op.changes:
-            _check_may_change(change, draft)
-            draft.apply([change])
+            _check_may_change(change, draft, author)
+            signed = talk.signed(change, author)
+            draft.altered = draft.altered or signed != change
+            draft.apply([signed])
+        self._forget_oldest_lines(draft)
         return draft
+
+    def _forget_oldest_lines(self, draft: Draft) -> None:
+        num_new = sum(isinstance(c, Put) and isinstance(c.record, Chat) for c in draft.changes)
+        if num_new:
+            for id in self._canvas.talk.oldest_lines(self.limits.chat_lines - num_new):
+                draft.delete(id)
+                draft.altered = True
 
     def _accept(self, accept: Accept, by: PersonId) -> Draft:
         candidate = self._candidate(accept.candidate)
@@ -323,9 +343,10 @@ class Room:
         return self._enter(draft, id, kind, at_ms, as_asked=as_asked)
 
     def _keep_step(self, draft: Draft, kind: EntryKind) -> None:
-        if not draft.moves or kind not in ("op", "sweep"):
+        moves = talk.without_talk(draft.moves, draft) if kind == "op" else draft.moves
+        if not moves or kind not in ("op", "sweep"):
             return
-        step = undo.step(self._seq + 1, draft.moves)
+        step = undo.step(self._seq + 1, moves)
         # A large sweep would push out everybody's steps: it stays done.
         if kind == "op" or step.cost_bytes <= self.limits.undo_bytes // 2:
             self._stacks.did(draft.by, step)
@@ -385,11 +406,12 @@ def _is_work(record: Record) -> bool:
     return not is_live and not isinstance(record, (Job, *PEOPLE))
 
 
-def _check_may_change(change: Change, draft: Draft) -> None:
+def _check_may_change(change: Change, draft: Draft, author: Author) -> None:
     """Refuse what clients must not do, whatever the records are."""
     if isinstance(change, Edit):
         return
     record = change.record if isinstance(change, Put) else draft.get(change.id)
+    talk.check_may(change, record, author)
     if isinstance(record, SERVER_OWNED):
         raise Refusal("server_owned", f"a {schema.type_name(record)} is written by the server only")
     if not isinstance(change, Patch):

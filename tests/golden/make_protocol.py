@@ -55,6 +55,18 @@ MASK: Json = {
     "type": "mask", "id": "mask-1", "by": "", "z": "a0", "frame": "frame-1",
     "points": hexed(POINTS), "size": 24.0, "erase": False, "pen": False, "x": 0.0, "y": 0.0,
 }  # fmt: skip
+NOTE: Json = {
+    "type": "note", "id": "note-1", "by": "", "z": "a0", "x": 10.0, "y": -20.0,
+    "text": "ask Bo 😀", "color": "#ffe27a",
+}  # fmt: skip
+CHAT: Json = {
+    "type": "chat", "id": "chat-1", "by": "", "text": "你好", "name": "Ann",
+    "at_ms": 1_790_000_000_000,
+}  # fmt: skip
+COMMENT: Json = {
+    "type": "comment", "id": "comment-1", "by": "", "text": "too dark?", "x": 5.0, "y": 6.5,
+    "thread": None, "resolved": False, "name": "Bob", "at_ms": 1_790_000_000_000,
+}  # fmt: skip
 JOB: Json = {
     "type": "job", "id": "job-1", "by": "ann", "frame": "frame-1", "state": "running", "count": 2,
     "done": 1, "live": False, "attempt": 1, "seed": 7, "prompt": "a red house", "reason": "",
@@ -78,6 +90,7 @@ PERSON: Json = {
 }  # fmt: skip
 ACCESS: Json = {
     "type": "access", "id": ":access:room", "by": "ann", "open": True, "role": "editor",
+    "talk": True,
 }  # fmt: skip
 MEMBER: Json = {
     "type": "member", "id": ":member:bob", "by": "ann", "person": "bob", "name": "Bob",
@@ -115,7 +128,7 @@ def edit(record: str, base: int, delta: list[int | str], field: str = "prompt") 
 
 
 DEEDS: list[Json] = [
-    {"d": "access", "open": False, "role": "viewer"},
+    {"d": "access", "open": False, "role": "viewer", "talk": True},
     {"d": "invite", "role": "editor", "expires_ms": 1_790_000_000_000},
     {"d": "revoke", "invite": ":invite:op-00007"},
     {"d": "role", "person": "bob", "role": None},
@@ -181,7 +194,8 @@ SERVER: dict[str, Json] = {
         "t": "snapshot",
         "records": [
             by(LAYER, "ann"), by(STROKE, "ann"), by(IMAGE, "bob"), by(FRAME, "bob"),
-            by(MASK, "bob"), JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK,
+            by(MASK, "bob"), by(NOTE, "ann"), by(CHAT, "ann"), by(COMMENT, "bob"),
+            JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK,
         ],
     },
     "ready": {"t": "ready", "seq": 300},

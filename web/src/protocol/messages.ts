@@ -7,7 +7,9 @@ export type {
   BlobId,
   Candidate,
   Change,
+  Chat,
   Color,
+  Comment,
   Delete,
   Delta,
   Edit,
@@ -21,6 +23,7 @@ export type {
   Lock,
   MaskStroke,
   Member,
+  Note,
   Patch,
   Put,
   RecordId,
@@ -89,7 +92,12 @@ export interface Discard {
 
 /** What only a host may ask for. */
 export type Deed =
-  | { readonly d: "access"; readonly open: boolean; readonly role: "editor" | "viewer" }
+  | {
+      readonly d: "access";
+      readonly open: boolean;
+      readonly role: "editor" | "viewer";
+      readonly talk: boolean;
+    }
   | { readonly d: "invite"; readonly role: Role; readonly expires_ms: number | null }
   | { readonly d: "revoke"; readonly invite: RecordId }
   | { readonly d: "role"; readonly person: string; readonly role: Role | null }

@@ -118,6 +118,45 @@ export interface MaskStroke extends Base {
   readonly y: number;
 }
 
+/** A sticky note, NOTE_SIDE units square, which lies over the picture and is no part of it. */
+export interface Note extends Base {
+  readonly type: "note";
+  /** Among notes. */
+  readonly z: string;
+  readonly x: number;
+  readonly y: number;
+  /** Changed by `RoomClient.setText` only. */
+  readonly text: string;
+  readonly color: Color;
+}
+
+/** In canvas units. */
+export const NOTE_SIDE = 200;
+
+/** What the server stamps on what is said, beside `by`. */
+interface Said extends Base {
+  readonly text: string;
+  /** What its author was called then. */
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly at_ms: number;
+}
+
+export interface Chat extends Said {
+  readonly type: "chat";
+}
+
+export interface Comment extends Said {
+  readonly type: "comment";
+  /** Of the first of a thread: where it is pinned. */
+  readonly x: number;
+  readonly y: number;
+  /** The comment that this one answers; null: it begins a thread. */
+  readonly thread: RecordId | null;
+  /** Of the first of a thread: whether it is dealt with. */
+  readonly resolved: boolean;
+}
+
 export type JobState = "queued" | "running" | "done" | "cancelled" | "failed";
 
 /** Server-owned: somebody's request for `count` pictures of a frame. */
@@ -166,6 +205,8 @@ export interface Access extends Base {
   readonly open: boolean;
   /** Of those who bring nothing but the id. */
   readonly role: "editor" | "viewer";
+  /** Whether viewers may chat and comment. */
+  readonly talk: boolean;
 }
 
 /** Server-owned: what a host has decided about a person, or that they made the room. */
@@ -201,11 +242,16 @@ export type RoomRecord =
   | ImageRecord
   | Frame
   | MaskStroke
+  | Note
+  | Chat
+  | Comment
   | JobRecord
   | Candidate
   | PeopleRecord;
 export type RecordType = RoomRecord["type"];
-export type TextField = "prompt" | "negative";
+export const TEXT_FIELDS = ["prompt", "negative", "text"] as const;
+/** Texts that several people may type into at once. */
+export type TextField = (typeof TEXT_FIELDS)[number];
 
 /** Add a record. Its id must be new to the room. */
 export interface Put {

@@ -5,7 +5,7 @@
  * server would have to refuse, or that would close the connection, is found before it is sent.
  */
 
-import type { Change, PeopleRecord, RecordType, RoomRecord } from "./records";
+import type { Change, PeopleRecord, RecordType, RoomRecord, TextField } from "./records";
 import { SAMPLERS } from "./records";
 import { isGeometry, MAX_COORDINATE, MAX_POINTS } from "./strokes";
 
@@ -14,6 +14,8 @@ export type Check = (value: unknown) => string | null;
 type Shape = Readonly<Record<string, Check>>;
 
 export const MAX_PROMPT = 4_000;
+export const MAX_LINE = 2_000;
+export const MAX_NOTE = 1_000;
 export const MAX_CHANGES = 2_000;
 export const MAX_DELTA = 1_000;
 export const MAX_LORAS = 8;
@@ -83,6 +85,7 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+const line: Check = (value) => (value === "" ? "a text that isn't empty" : text(MAX_LINE)(value));
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
 const CONTROL = /^[^\x00-\x1f]{0,80}$/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
@@ -147,6 +150,17 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     live: flag,
   },
   mask: { ...brushed, frame: recordId },
+  note: { z, x: coordinate, y: coordinate, text: text(MAX_NOTE), color },
+  chat: { text: line, name, at_ms: anyCount },
+  comment: {
+    text: line,
+    x: coordinate,
+    y: coordinate,
+    thread: optional(recordId),
+    resolved: flag,
+    name,
+    at_ms: anyCount,
+  },
   job: {
     frame: recordId,
     state: either("queued", "running", "done", "cancelled", "failed"),
@@ -171,7 +185,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     above: anyText,
     state: either("open", "accepted", "discarded"),
   },
-  access: { open: flag, role: either("editor", "viewer") },
+  access: { open: flag, role: either("editor", "viewer"), talk: flag },
   member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
   invite: { role, digest: anyText, expires_ms: optional(anyCount) },
   lock: { of: recordId },
@@ -181,7 +195,21 @@ const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock"];
 const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate", ...ABOUT_PEOPLE]);
 const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
   frame: ["prompt", "negative"],
+  note: ["text"],
 };
+/** The longest text of each field that people type into. */
+export const MAX_TEXT: Readonly<Record<TextField, number>> = {
+  prompt: MAX_PROMPT,
+  negative: MAX_PROMPT,
+  text: MAX_NOTE,
+};
+const TALK: readonly string[] = ["chat", "comment"];
+
+/** Whether a change is one of what people say, which viewers may be allowed to make. */
+export function isTalk(change: Change, records: ReadonlyMap<string, RoomRecord>): boolean {
+  const record = change.c === "put" ? change.record : records.get(change.id);
+  return record !== undefined && TALK.includes(record.type);
+}
 
 /** Whether a record is about people rather than about the canvas. */
 export function isAboutPeople(record: RoomRecord): record is PeopleRecord {

@@ -12,6 +12,7 @@ import type {
   RecordId,
   Role,
   RoomRecord,
+  TextField,
 } from "../protocol/messages";
 
 export interface Peer {
@@ -80,13 +81,15 @@ export interface RoomClient {
   readonly isMuted: boolean;
   /** Whether this person may change anything. */
   readonly mayChange: boolean;
+  /** Whether this person may chat and comment. */
+  readonly mayTalk: boolean;
 
   on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void;
 
   /** Apply at once and send; survives a lost connection and a reload. Returns the op id. */
   submit(changes: readonly Change[]): string;
   /** Set a text field to what the person typed; sent as inserts and deletes. */
-  setText(id: RecordId, field: "prompt" | "negative", text: string): void;
+  setText(id: RecordId, field: TextField, text: string): void;
   undo(): void;
   redo(): void;
   generate(frame: FrameId): void;

@@ -29,7 +29,7 @@ import {
   type TextField,
   type Welcome,
 } from "../protocol/messages";
-import { clean, color as colorFault, MAX_PROMPT, submitFault } from "../protocol/schema";
+import { clean, color as colorFault, isTalk, MAX_TEXT, submitFault } from "../protocol/schema";
 import type { Point } from "../protocol/strokes";
 import { Company } from "./company";
 import { Emitter } from "./emitter";
@@ -129,6 +129,11 @@ export class Session implements RoomClient {
   get mayChange(): boolean {
     return this.role !== "viewer" && !this.isMuted;
   }
+  get mayTalk(): boolean {
+    const access = this.records.get(":access:room");
+    const letsViewers = access?.type === "access" && access.talk;
+    return !this.isMuted && (this.role !== "viewer" || letsViewers);
+  }
   get unsaved(): number {
     return this.#replica.outbox.unsaved;
   }
@@ -146,7 +151,8 @@ export class Session implements RoomClient {
   // --- commands ---------------------------------------------------------------------------
 
   submit(changes: readonly Change[]): string {
-    if (this.#mayOnlyWatch()) {
+    const isAllowed = this.mayTalk && changes.every((change) => isTalk(change, this.records));
+    if (!isAllowed && this.#mayOnlyWatch()) {
       this.#withdrawInk(changes);
       return this.#ports.newId();
     }
@@ -169,7 +175,7 @@ export class Session implements RoomClient {
 
   setText(id: RecordId, field: TextField, text: string): void {
     if (this.#mayOnlyWatch()) return;
-    this.#show(this.#replica.setText(id, field, clean(text, MAX_PROMPT)));
+    this.#show(this.#replica.setText(id, field, clean(text, MAX_TEXT[field])));
     this.#ports.workWaits();
     this.#showStatus();
   }

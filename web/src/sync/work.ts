@@ -1,7 +1,13 @@
 /** What a person has done and the server has not answered yet, in the order it was done. */
 
 import type { Accept, Cancel, Discard, Generate, Moderate, Redo, Undo } from "../protocol/messages";
-import type { Change, Delta, RecordId, TextField } from "../protocol/records";
+import {
+  type Change,
+  type Delta,
+  type RecordId,
+  TEXT_FIELDS,
+  type TextField,
+} from "../protocol/records";
 import { isMap, opId, recordId, submitFault } from "../protocol/schema";
 import { apply } from "./text";
 
@@ -78,7 +84,7 @@ function isSendable(change: unknown): boolean {
 function fits(work: EditWork): boolean {
   try {
     apply(work.before, work.delta);
-    return work.field === "prompt" || work.field === "negative";
+    return TEXT_FIELDS.includes(work.field);
   } catch {
     return false;
   }

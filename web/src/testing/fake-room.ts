@@ -17,6 +17,7 @@ import type {
   RecordId,
   Role,
   RoomRecord,
+  TextField,
 } from "../protocol/messages";
 import { Emitter } from "../sync/emitter";
 import type {
@@ -80,6 +81,10 @@ export class FakeRoom implements RoomClient {
     return this.role !== "viewer" && !this.isMuted;
   }
 
+  get mayTalk(): boolean {
+    return this.mayChange;
+  }
+
   get canUndo(): boolean {
     return this.#undo.length > 0;
   }
@@ -118,7 +123,7 @@ export class FakeRoom implements RoomClient {
     return done;
   }
 
-  setText(id: RecordId, field: "prompt" | "negative", text: string): void {
+  setText(id: RecordId, field: TextField, text: string): void {
     this.submit([{ c: "patch", id, fields: { [field]: text } }]);
   }
 

@@ -4,7 +4,15 @@ import type { Box, Point } from "../canvas/geometry";
 import type { OverlayModel, OwnInk } from "../canvas/overlay";
 import type { RecordId } from "../protocol/messages";
 
-export type ToolName = "select" | "pan" | "brush" | "eraser" | "frame" | "mask";
+export type ToolName =
+  | "select"
+  | "pan"
+  | "brush"
+  | "eraser"
+  | "frame"
+  | "mask"
+  | "note"
+  | "comment";
 
 export interface BrushSettings {
   readonly color: string;

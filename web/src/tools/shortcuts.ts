@@ -41,6 +41,8 @@ const TOOLS: Readonly<Record<string, ToolName>> = {
   KeyE: "eraser",
   KeyF: "frame",
   KeyM: "mask",
+  KeyN: "note",
+  KeyC: "comment",
 };
 
 const PLAIN: Readonly<Record<string, Exclude<Action["do"], "tool">>> = {

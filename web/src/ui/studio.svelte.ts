@@ -9,7 +9,7 @@ import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from
 import { type Box, boxCenter, type Point } from "../canvas/geometry";
 import { recordsIn } from "../canvas/hit";
 import { View } from "../canvas/view";
-import type { Candidate, Frame, JobRecord, RecordId } from "../protocol/messages";
+import type { Candidate, Comment, Frame, JobRecord, RecordId } from "../protocol/messages";
 import { isAboutPeople } from "../protocol/schema";
 import type { RoomClient } from "../sync/room-client";
 import { InkTool } from "../tools/brush";
@@ -19,10 +19,12 @@ import { PanTool } from "../tools/pan";
 import { placePictures } from "../tools/placing";
 import { Pointers } from "../tools/pointers";
 import { deleteSelection, SelectTool } from "../tools/select";
+import { PlaceTool } from "../tools/sticking";
 import type { Bench, Tool } from "../tools/tool";
 import { Council } from "./council.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
+import { Talk } from "./talk.svelte";
 
 /** What is seen of an empty canvas. */
 const START: Box = { x: -512, y: -384, w: 1024, h: 768 };
@@ -44,6 +46,7 @@ export interface Progress {
 export class Studio {
   readonly room: RoomClient;
   readonly council: Council;
+  readonly talk: Talk;
   readonly desk = new Desk();
   readonly view: View;
   readonly tools: Readonly<Record<ToolName, Tool>>;
@@ -68,6 +71,7 @@ export class Studio {
   constructor(room: RoomClient, container: HTMLElement) {
     this.room = room;
     this.council = new Council(room);
+    this.talk = new Talk(room);
     this.view = new View(room, this.desk, container);
     const bench: Bench = {
       room,
@@ -85,6 +89,8 @@ export class Studio {
       eraser: new InkTool(bench, "eraser"),
       mask: new InkTool(bench, "mask"),
       frame: new FrameTool(bench),
+      note: new PlaceTool((at) => this.#stick(at)),
+      comment: new PlaceTool((at) => this.#beginThread(at)),
     };
     this.#pointers = new Pointers(this.view.element, {
       view: this.view,
@@ -144,7 +150,8 @@ export class Studio {
   get isEmpty(): boolean {
     this.#onRecords();
     for (const record of this.room.records.values()) {
-      if (record.type !== "layer" && !isAboutPeople(record)) return false;
+      const isApart = record.type === "layer" || record.type === "chat";
+      if (!isApart && !isAboutPeople(record)) return false;
     }
     return true;
   }
@@ -246,10 +253,15 @@ export class Studio {
 
   /** Take another tool; what is being drawn with the one before it is kept. */
   pick(tool: ToolName): void {
-    if (tool !== "pan" && !this.room.mayChange) return;
+    if (!this.mayHold(tool)) return;
     this.#pointers.finish();
     this.desk.tool = tool;
     this.#pointers.updateCursor();
+  }
+
+  mayHold(tool: ToolName): boolean {
+    if (tool === "comment") return this.talk.mayTalk;
+    return tool === "pan" || this.council.mayChange;
   }
 
   set isSpaceDown(isDown: boolean) {
@@ -259,8 +271,26 @@ export class Studio {
   /** Give up what is being done; else put the frame tool away; else select nothing. */
   escape(): void {
     if (this.#pointers.abandon()) return;
-    if (this.desk.tool === "frame" || this.desk.tool === "mask") this.pick("select");
+    if (this.talk.draft || this.talk.thread) this.closeThread();
+    else if (!["pan", "select", "brush", "eraser"].includes(this.desk.tool)) this.pick("select");
     else this.desk.select([]);
+  }
+
+  closeThread(): void {
+    this.talk.thread = null;
+    this.talk.draft = null;
+  }
+
+  /** Open a thread and see where it is pinned. */
+  visitThread({ id, x, y }: Comment): void {
+    this.closeThread();
+    this.talk.thread = id;
+    // On a phone the thread takes the place of the list.
+    if (this.isNarrow) this.talk.show(null);
+    const { width, height } = this.view.size;
+    const { zoom } = this.view.camera;
+    const down = this.isNarrow ? 0.22 : 0.4;
+    this.view.flyTo({ x: x - width / 2 / zoom, y: y - (height * down) / zoom, zoom });
   }
 
   selectAll(): void {
@@ -371,6 +401,7 @@ export class Studio {
   close(): void {
     for (const stop of this.#stops) stop();
     this.#pointers.close();
+    this.talk.close();
     this.view.close();
   }
 
@@ -397,6 +428,18 @@ export class Studio {
       this.#heldBefore = null;
       this.pick(tool);
     }
+  }
+
+  #stick(at: Point): void {
+    const note = this.talk.stick(at);
+    this.pick("select");
+    this.desk.select([note]);
+  }
+
+  #beginThread(at: Point): void {
+    this.closeThread();
+    this.talk.draft = at;
+    this.pick(this.room.mayChange ? "select" : "pan");
   }
 
   #startInTheMiddle(): void {
