@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +12,7 @@ from starlette.routing import WebSocketRoute
 
 from server.core.tickets import Tickets
 from server.hub import Hub
-from server.net import http
+from server.net import archives, http
 from server.net.logins import Logins
 from server.net.ws import room_socket
 from server.ports import BlobStore, GenerationPort
@@ -73,11 +74,16 @@ def create_app(
                 await hub.stop()
 
     app = Starlette(
-        routes=[WebSocketRoute("/ws/{room}", room_socket), *http.routes(settings)],
+        routes=[
+            WebSocketRoute("/ws/{room}", room_socket),
+            *archives.routes(),
+            *http.routes(settings),
+        ],
         lifespan=lifespan,
     )
     app.state.settings = settings
     app.state.logins = Logins(settings)
+    app.state.importing = asyncio.Semaphore(archives.MAX_AT_ONCE)
     app.state.tickets = Tickets(settings.ticket_s)
     return app
 

@@ -6,6 +6,7 @@ on an op is held back until that op is durable (J1); cursors, ink and previews g
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from server.core import access, codec, ids
 from server.core.deeds import Ban, Clear, Kick, MakeInvite, TakeBack
-from server.core.errors import Refusal
+from server.core.errors import Refusal, StoreError
 from server.core.ids import PersonId, RoomId
 from server.core.messages import (
     PROTOCOL_VERSION,
@@ -92,6 +93,7 @@ class HostedRoom:
         self.seats = Seats()
         self._durable = int(room.seq)
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
+        self._savings: set[asyncio.Future[None]] = set()
         self.is_failed = False
 
     # --- for generation: ports.RoomPort ---------------------------------------------------------
@@ -147,6 +149,19 @@ class HostedRoom:
     def check_may_change(self, seat: Seat) -> None:
         """Raise Refusal where somebody may only watch."""
         self._standing_now(seat).check_may_change()
+
+    def saved(self) -> asyncio.Future[None]:
+        """Done once all that has happened so far is durable; may raise StoreError."""
+        saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._savings.add(saving)
+
+        def done() -> None:
+            self._savings.discard(saving)
+            if not saving.done():
+                saving.set_result(None)
+
+        self._when_durable(done)
+        return saving
 
     def enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody in as of now; they hear of it once all that they'll see is durable."""
@@ -298,6 +313,10 @@ class HostedRoom:
         """Nothing that is held back may ever be said."""
         self.is_failed = True
         self._held.clear()
+        for saving in self._savings:
+            if not saving.done():
+                saving.set_exception(StoreError(NOT_SAVED_REASON))
+        self._savings.clear()
         self._log.close()
         self.seats.close(NOT_SAVED, NOT_SAVED_REASON)
         self.seats = Seats()

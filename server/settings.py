@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest picture file that may be uploaded."""
     max_blob_px: int = 64 * 1024 * 1024
     """Most pixels (width times height) of an uploaded picture."""
+    max_import_bytes: int = 1024 * 1024 * 1024
+    """Largest file from which a room may be opened."""
     max_people: int = 1_000
     """Most connections in a room; hosts get in all the same."""
     max_room_records: int = 50_000

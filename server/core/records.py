@@ -29,6 +29,7 @@ Line = Annotated[str, Meta(min_length=1, max_length=2_000)]
 """What somebody says, in the chat or in a comment."""
 TimeMs = Annotated[int, Meta(ge=0, lt=2**53)]
 """Milliseconds since 1970."""
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
 PartName = Annotated[str, Meta(pattern=r"^(?!__proto__\Z)[^\x00-\x1f]{1,80}\Z")]
 """Of an adapter or a control. Browsers can't have a map's key called like their prototypes'."""
 Loras = Annotated[
@@ -197,9 +198,9 @@ class Candidate(_Record, frozen=True, tag="candidate"):
 
     frame: RecordId
     job: RecordId
-    index: int
+    index: Count
     blob: BlobId
-    seed: int
+    seed: Count
     x: Coordinate
     y: Coordinate
     w: Extent
@@ -209,7 +210,7 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     live: bool = False
     masked: bool = False
     """The picture has an alpha channel: transparent where nothing was to change."""
-    above: str = ""
+    above: Annotated[str, Meta(pattern=r"^[0-9A-Za-z]{0,200}\Z")] = ""
     """`z` of the topmost thing drawn when the picture was asked for; "" if there was none.
     What was drawn since stays on top of it."""
     state: Literal["open", "accepted", "discarded"] = "open"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from server.core.access import Grant
+    from server.hosted import HostedRoom
     from server.hub import Hub
     from server.seats import Seat
     from server.settings import Settings
@@ -215,13 +216,19 @@ async def put_blob(request: Request) -> Response:
     return await _store(request, RoomId(room), name, data)
 
 
-def _uploader(request: Request, room: RoomId) -> Seat | Response:
-    """Whose badge this is; else why whoever shows it, or none, may not store a picture now."""
+def seat_of(request: Request, room: RoomId) -> tuple[HostedRoom, Seat] | Response:
+    """The room, and whose badge this is; else what to answer whoever isn't in the room."""
     hub: Hub = request.app.state.hub
     _, _, badge = request.headers.get("authorization", "").partition("Bearer ")
-    found = hub.seat_of(room, badge)
-    if found is None:
-        return error(404, "no_room", "no such room, or you aren't in it: join it first")
+    not_here = error(404, "no_room", "no such room, or you aren't in it: join it first")
+    return hub.seat_of(room, badge) or not_here
+
+
+def _uploader(request: Request, room: RoomId) -> Seat | Response:
+    """Whose badge this is; else why whoever shows it, or none, may not store a picture now."""
+    found = seat_of(request, room)
+    if isinstance(found, Response):
+        return found
     hosted, seat = found
     try:
         hosted.check_may_change(seat)

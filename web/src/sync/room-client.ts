@@ -114,6 +114,10 @@ export interface RoomClient {
 
   /** Upload a picture (PNG, JPEG or WEBP); resolves when it is stored. */
   upload(file: Blob): Promise<{ blob: string; width: number; height: number }>;
+  /** The room as a file. */
+  saveRoom(): Promise<Blob>;
+  /** Make a new room of such a file; its id. */
+  openFile(file: Blob): Promise<string>;
   blobUrl(blob: string): string;
   newId(): string;
   close(): void;

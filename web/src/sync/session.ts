@@ -55,6 +55,8 @@ export interface SessionPorts {
   /** A cursor or ink waits to be sent, at the pace of `ephemeral` messages. */
   ephemeralWaits(): void;
   upload(file: Blob, limits: Limits | null, badge: string): ReturnType<RoomClient["upload"]>;
+  saveRoom(badge: string): Promise<Blob>;
+  openFile(file: Blob, badge: string): Promise<string>;
   blobUrl(blob: string): string;
   keepProfile(profile: Profile): void;
   close(): void;
@@ -247,6 +249,14 @@ export class Session implements RoomClient {
 
   upload(file: Blob): ReturnType<RoomClient["upload"]> {
     return this.#ports.upload(file, this.limits, this.#badge);
+  }
+
+  saveRoom(): Promise<Blob> {
+    return this.#ports.saveRoom(this.#badge);
+  }
+
+  openFile(file: Blob): Promise<string> {
+    return this.#ports.openFile(file, this.#badge);
   }
 
   blobUrl(blob: string): string {

@@ -221,6 +221,14 @@ export class FakeRoom implements RoomClient {
     return blob;
   }
 
+  saveRoom(): Promise<Blob> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  openFile(): Promise<string> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
   blobUrl(blob: string): string {
     return this.blobs.get(blob) ?? "";
   }

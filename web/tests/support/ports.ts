@@ -38,6 +38,8 @@ export class Bench {
       workWaits: () => {},
       ephemeralWaits: () => {},
       upload: () => Promise.reject(new Error("not here")),
+      saveRoom: () => Promise.reject(new Error("not here")),
+      openFile: () => Promise.reject(new Error("not here")),
       blobUrl: (blob) => blob,
       keepProfile: () => {},
       close: () => {},

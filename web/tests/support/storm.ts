@@ -189,6 +189,8 @@ export class StormyPage implements Seat {
       workWaits: () => {},
       ephemeralWaits: () => {},
       upload: () => Promise.reject(new Error("not here")),
+      saveRoom: () => Promise.reject(new Error("not here")),
+      openFile: () => Promise.reject(new Error("not here")),
       blobUrl: () => "",
       keepProfile: () => {},
       close: () => {},
