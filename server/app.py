@@ -12,7 +12,8 @@ from starlette.routing import WebSocketRoute
 
 from server.core.tickets import Tickets
 from server.hub import Hub
-from server.net import archives, http
+from server.net import archives, histories, http
+from server.net.founding import MAX_AT_ONCE
 from server.net.logins import Logins
 from server.net.ws import room_socket
 from server.ports import BlobStore, GenerationPort
@@ -55,7 +56,9 @@ def create_app(
         blobs = FolderBlobs(settings.data_dir / "blobs")
         generation = (make_generation or _generation)(settings, blobs)
         path = settings.data_dir / JOURNAL
-        async with SqliteJournal(path, keep_entries=settings.keep_entries) as journal:
+        async with SqliteJournal(
+            path, keep_entries=settings.keep_entries, keep_history=settings.keep_history
+        ) as journal:
             hub = Hub(
                 settings,
                 journal,
@@ -77,13 +80,14 @@ def create_app(
         routes=[
             WebSocketRoute("/ws/{room}", room_socket),
             *archives.routes(),
+            *histories.routes(),
             *http.routes(settings),
         ],
         lifespan=lifespan,
     )
     app.state.settings = settings
     app.state.logins = Logins(settings)
-    app.state.importing = asyncio.Semaphore(archives.MAX_AT_ONCE)
+    app.state.founding = asyncio.Semaphore(MAX_AT_ONCE)
     app.state.tickets = Tickets(settings.ticket_s)
     return app
 

@@ -103,6 +103,11 @@ class HostedRoom:
         return self._room.id
 
     @property
+    def seq(self) -> int:
+        """The number of the newest op."""
+        return int(self._room.seq)
+
+    @property
     def records(self) -> Mapping[str, Record]:
         return self._room.records
 

@@ -1,7 +1,8 @@
 """What of a room goes along into another: its file, or a room that branches off. Pure.
 
 People and what is decided about them stay: their names mean something in one room only, and
-whoever makes the new one is its host. So does what is still being made.
+whoever makes the new one is its host. So do versions, which are moments of this room's own
+history, and what is still being made.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from server.core.records import (
     Job,
     Layer,
     Record,
+    Version,
 )
 from server.core.schema import cost_bytes
 
@@ -35,7 +37,7 @@ def portable(records: Iterable[Record]) -> list[Record]:
 def is_portable(record: Record) -> bool:
     if isinstance(record, Candidate):
         return record.state == "open" and not record.live
-    return not isinstance(record, (Job, *PEOPLE))
+    return not isinstance(record, (Job, Version, *PEOPLE))
 
 
 def blobs_of(records: Iterable[Record]) -> list[str]:

@@ -279,6 +279,15 @@ class Pong(_Message, frozen=True, tag="pong"):
     n: int
 
 
+class Moment(_Message, frozen=True, tag="moment"):
+    """An op as it stands in a room's history, which is read over HTTP."""
+
+    seq: int
+    by: str
+    at_ms: int
+    changes: list[Change]
+
+
 ServerMessage = (
     Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
     | Invited | PeerPresence | PeerInk | Preview | Engine | Pong

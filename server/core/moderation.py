@@ -38,6 +38,7 @@ from server.core.records import (
     Put,
     Record,
     Role,
+    Version,
 )
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
 
 
 def cleared(records: Mapping[str, Record]) -> list[Change]:
-    """All that lies on the canvas goes, and with it its locks; the chat and decisions stay."""
+    """All that lies on the canvas goes, and its locks; chat, versions and decisions stay."""
     return [
         Delete(id)
         for id, record in records.items()
-        if not isinstance(record, (Chat, *PEOPLE)) or isinstance(record, Lock)
+        if not isinstance(record, (Chat, Version, *PEOPLE)) or isinstance(record, Lock)
     ]
 
 

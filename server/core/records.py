@@ -175,6 +175,15 @@ class Comment(_Record, frozen=True, tag="comment"):
     at_ms: TimeMs = 0
 
 
+class Version(_Record, frozen=True, tag="version"):
+    """A moment of the room with a name. `seq` and `at_ms` are stamped by the server."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    seq: Count = 0
+    """Of the op that named it: the room as it was then."""
+    at_ms: TimeMs = 0
+
+
 JobState = Literal["queued", "running", "done", "cancelled", "failed"]
 
 
@@ -267,6 +276,7 @@ Record = (
     | Note
     | Chat
     | Comment
+    | Version
     | Job
     | Candidate
     | Access
@@ -276,6 +286,8 @@ Record = (
 )
 TALK = (Chat, Comment)
 """What people say, rather than what they make."""
+STAMPED = (*TALK, Version)
+"""What bears its time and stays as it is; undo passes over it."""
 PEOPLE = (Access, Member, Invite, Lock)
 """Records about people rather than about the canvas."""
 SERVER_OWNED = (Job, Candidate, *PEOPLE)

@@ -265,9 +265,9 @@ class Room:
         draft = self._draft(PersonId(author.person))
         for change in op.changes:
             _check_may_change(change, draft, author)
-            signed = talk.signed(change, author)
-            draft.altered = draft.altered or signed != change
-            draft.apply([signed])
+            stamped = talk.stamped(change, author, self._seq + 1)
+            draft.altered = draft.altered or stamped != change
+            draft.apply([stamped])
         self._forget_oldest_lines(draft)
         return draft
 
@@ -343,7 +343,7 @@ class Room:
         return self._enter(draft, id, kind, at_ms, as_asked=as_asked)
 
     def _keep_step(self, draft: Draft, kind: EntryKind) -> None:
-        moves = talk.without_talk(draft.moves, draft) if kind == "op" else draft.moves
+        moves = talk.undoable(draft.moves, draft) if kind == "op" else draft.moves
         if not moves or kind not in ("op", "sweep"):
             return
         step = undo.step(self._seq + 1, moves)

@@ -1,7 +1,7 @@
 """What people say in a room, the chat and the comments: who may say it, and where it is found.
 
 It is stamped with its author's name and its time, isn't taken back by undo, and only its author
-or a host deletes it. Pure.
+or a host deletes it; so it is with named versions. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ import msgspec
 
 from server.core import undo
 from server.core.errors import Refusal
-from server.core.records import TALK, Change, Chat, Comment, Delete, Patch, Put, Record
+from server.core.records import (
+    STAMPED,
+    TALK,
+    Change,
+    Chat,
+    Comment,
+    Delete,
+    Patch,
+    Put,
+    Record,
+    Version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,32 +86,38 @@ def is_talk(changes: Iterable[Change], records: Mapping[str, Record]) -> bool:
     )
 
 
-def signed(change: Change, author: Author) -> Change:
-    """The change with its author's name and its time, where it says something."""
-    if not isinstance(change, Put) or not isinstance(change.record, TALK):
+def stamped(change: Change, author: Author, seq: int) -> Change:
+    """The change, part of op number `seq`, with what the server alone says of its record."""
+    if not isinstance(change, Put) or not isinstance(change.record, STAMPED):
         return change
-    name, at_ms = author.name, author.at_ms
-    return Put(msgspec.structs.replace(change.record, name=name, at_ms=at_ms))
+    by_server = {"seq": seq} if isinstance(change.record, Version) else {"name": author.name}
+    return Put(msgspec.structs.replace(change.record, at_ms=author.at_ms, **by_server))
 
 
 def check_may(change: Change, record: Record | None, author: Author) -> None:
     """Refuse to change what was said, and to delete what another has said."""
-    if not isinstance(record, TALK):
+    if not isinstance(record, STAMPED):
         return
-    if isinstance(change, Patch) and not _only_resolves(change, record):
+    if isinstance(change, Patch) and not change.fields.keys() <= _open_fields(record):
         raise Refusal("read_only", "what was said stays as it is: delete it, or say something new")
     if isinstance(change, Delete) and record.by != author.person and not author.is_host:
         raise Refusal("not_yours", "only its author or a host may delete what was said")
 
 
-def _only_resolves(change: Patch, record: Record) -> bool:
-    is_first = isinstance(record, Comment) and record.thread is None
-    return is_first and change.fields.keys() <= {"resolved"}
+def _open_fields(record: Chat | Comment | Version) -> set[str]:
+    """Which fields may be changed."""
+    match record:
+        case Version():
+            return {"name"}
+        case Comment(thread=None):
+            return {"resolved"}
+        case _:
+            return set()
 
 
-def without_talk(moves: Iterable[undo.Move], draft: Draft) -> list[undo.Move]:
+def undoable(moves: Iterable[undo.Move], draft: Draft) -> list[undo.Move]:
     """What undo takes back: not what was said in between."""
-    return [move for move in moves if not isinstance(_record_of(move, draft), TALK)]
+    return [move for move in moves if not isinstance(_record_of(move, draft), STAMPED)]
 
 
 def _record_of(move: undo.Move, draft: Draft) -> Record | None:

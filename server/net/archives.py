@@ -7,31 +7,20 @@ import tempfile
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
-import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from server.core.errors import Refusal, StoreError
 from server.core.ids import RoomId
-from server.net.http import error, json, seat_of
+from server.net.founding import found_room, refused
+from server.net.http import error, seat_of
 from server.storage.archive import Archive, ArchiveLimits, pack
 
 if TYPE_CHECKING:
     from server.hub import Hub
     from server.ports import BlobStore
     from server.settings import Settings
-    from server.storage.blobs import FolderBlobs
-
-MAX_AT_ONCE = 2
-"""Files that are looked through at a time: each takes as much memory as a full room."""
-STATUS = {"room_full": 413}
-
-
-class RoomFounded(msgspec.Struct, frozen=True):
-    """The body of the answer where a new room came into being."""
-
-    room: RoomId
 
 
 def routes() -> list[Route]:
@@ -80,10 +69,10 @@ async def open_file(request: Request) -> Response:
         if not is_whole:
             reason = f"expected at most {settings.max_import_bytes} bytes"
             return error(413, "too_large", reason)
-        importing: asyncio.Semaphore = request.app.state.importing
-        if importing.locked():
-            return error(429, "rate", "others are opening files: try again in a few seconds")
-        async with importing:
+        founding: asyncio.Semaphore = request.app.state.founding
+        if founding.locked():
+            return error(429, "rate", "others are making rooms: try again in a few seconds")
+        async with founding:
             return await _found(request, file)
 
 
@@ -103,23 +92,18 @@ async def _receive(request: Request, file: IO[bytes], max_bytes: int) -> bool:
 
 
 async def _found(request: Request, file: IO[bytes]) -> Response:
-    """Look through the file, then make a room of it: of a bad one, or after a fault, nothing."""
+    """Look through the file, then make a room of it."""
     settings: Settings = request.app.state.settings
     hub: Hub = request.app.state.hub
-    blobs: FolderBlobs = request.app.state.blobs
     limits = ArchiveLimits(
         room=hub.room_limits, blob_bytes=settings.max_blob_bytes, blob_px=settings.max_blob_px
     )
-    room = hub.new_room_id()
     try:
         archive = await asyncio.to_thread(Archive, file, limits)
-        for name in archive.blobs:
-            await blobs.put(room, await asyncio.to_thread(archive.blob, name))
-        await hub.found(room, archive.records)
     except Refusal as refusal:
-        await blobs.discard(room)
-        return error(STATUS.get(refusal.code, 400), refusal.code, refusal.reason)
-    except StoreError as failure:
-        await blobs.discard(room)
-        return error(503, "not_stored", str(failure))
-    return json(201, RoomFounded(room))
+        return refused(refusal)
+
+    async def read(name: str) -> bytes:
+        return await asyncio.to_thread(archive.blob, name)
+
+    return await found_room(request, archive.records, archive.blobs, read)

@@ -148,7 +148,7 @@ async def make_ticket(request: Request) -> Response:
         return error(429, "rate", "too many tries from here: wait a little")
     try:
         wanted = msgspec.json.decode(
-            await _body(request, MAX_TICKET_BYTES) or b"", type=TicketRequest
+            await body_of(request, MAX_TICKET_BYTES) or b"", type=TicketRequest
         )
     except msgspec.DecodeError as failure:
         return error(400, "bad_request", f"expected a link or a token: {failure}")
@@ -209,7 +209,7 @@ async def put_blob(request: Request) -> Response:
         return error(429, "rate", "too many pictures at once: send it again in a few seconds")
     if not _BLOB.fullmatch(name):
         return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
-    data = await _body(request, settings.max_blob_bytes)
+    data = await body_of(request, settings.max_blob_bytes)
     if data is None:
         reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
         return error(413, "too_large", reason)
@@ -257,7 +257,7 @@ async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Resp
     return json(201, BlobStored(blob=name, width=header.width, height=header.height))
 
 
-async def _body(request: Request, max_bytes: int) -> bytes | None:
+async def body_of(request: Request, max_bytes: int) -> bytes | None:
     """The body; None if it is longer than allowed, without reading the rest."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > max_bytes:

@@ -1,4 +1,4 @@
-"""Chat, comments and sticky notes, decided by the room alone. Rules T1 to T5."""
+"""Chat, comments and sticky notes, decided by the room alone. Rules T1 to T6, T11."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from server.core.access import EDITOR, Standing
 from server.core.deeds import Clear, SetAccess, TakeBack
 from server.core.limits import RoomLimits
 from server.core.messages import Op
-from server.core.records import Change, Chat, Comment, Delete, Edit, Note, Patch, Put
+from server.core.records import Change, Chat, Comment, Delete, Edit, Note, Patch, Put, Version
 from server.core.room import Taken
 from tests.server.core.test_access import ANN, BOB, CAT, HOST, VIEWER, Founded, refused, stroke
 
@@ -192,3 +192,24 @@ def test_t6_two_who_write_on_one_note_lose_no_letter_and_can_take_the_note_back(
     moved = made.room.records["note"]
     assert isinstance(moved, Note)
     assert (moved.x, moved.color) == (0.0, "#ffe27a")
+
+
+def test_t11_a_version_may_be_renamed_and_nothing_else_of_it_changes() -> None:
+    made = Founded()
+    made.do(BOB, stroke("drawn"), Put(Version(id="first", name="First", seq=99)))
+    version = made.room.records["first"]
+    assert isinstance(version, Version)
+    assert version.seq == made.room.seq
+    made.do(CAT, Patch("first", {"name": "Draft"}))
+    for field, value in (("seq", 1), ("at_ms", 1)):
+        with refused("read_only"):
+            made.do(BOB, Patch("first", {field: value}))
+    with refused("not_yours"):
+        made.do(CAT, Delete("first"))
+    made.undo(BOB)
+    assert made.drawn() == {"first"}
+    made.decide(Clear())
+    assert made.drawn() == {"first"}
+    assert made.replayed().state() == made.room.state()
+    with refused("viewer"):
+        made.do(CAT, Put(Version(id="second", name="Second")), standing=TALKER)

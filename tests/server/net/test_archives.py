@@ -25,7 +25,7 @@ from tests.server.storage.test_archive import packed as zipped
 from tests.support.canvas import frame, layer, mask, stroke
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ def imports(room: str) -> str:
     return f"/rooms/{room}/imports"
 
 
-def without_author(records: dict[str, Record]) -> dict[str, object]:
+def without_author(records: Mapping[str, Record]) -> dict[str, object]:
     """Who made something is told by ids that mean something in one room only."""
     return {id: msgspec.structs.replace(record, by="") for id, record in records.items()}
 
@@ -199,7 +199,7 @@ async def test_t9_files_are_opened_by_who_is_in_a_room_and_not_too_many_at_once(
         assert answer.status_code == 404
         http.headers["authorization"] = f"Bearer {ann.badge}"
         data = (await http.get(archive(ann.room))).content
-        async with served.app.state.importing, served.app.state.importing:
+        async with served.app.state.founding, served.app.state.founding:
             answer = await http.post(imports(ann.room), content=data)
         assert (answer.status_code, answer.json()["error"]) == (429, "rate")
         for answer in (

@@ -4,7 +4,7 @@
  */
 
 import type { Frame, InkStyle, RecordId } from "../protocol/messages";
-import type { RoomClient } from "../sync/room-client";
+import type { Showable } from "../sync/room-client";
 import { boxToScreen, type Camera, type Size, toScreen, visibleBox } from "./camera";
 import { drawCursors } from "./cursors";
 import type { EmergingPicture, EmergingPictures } from "./emerging";
@@ -60,12 +60,12 @@ const FONT_BOLD = '600 12px system-ui, -apple-system, "Segoe UI", sans-serif';
 
 export class Overlay {
   readonly #sources: Sources;
-  readonly #room: RoomClient;
+  readonly #room: Showable;
   readonly #model: OverlayModel;
   readonly #masks = new MaskOverlay();
   readonly #scratch = document.createElement("canvas");
 
-  constructor(sources: Sources, room: RoomClient, model: OverlayModel) {
+  constructor(sources: Sources, room: Showable, model: OverlayModel) {
     this.#sources = sources;
     this.#room = room;
     this.#model = model;

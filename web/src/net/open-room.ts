@@ -115,6 +115,8 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   upload: SessionPorts["upload"] = (file, limits, badge) => this.#blobs.upload(file, limits, badge);
   saveRoom: SessionPorts["saveRoom"] = (badge) => this.#files.save(badge);
   openFile: SessionPorts["openFile"] = (file, badge) => this.#files.open(file, badge);
+  history: SessionPorts["history"] = (badge) => this.#files.history(badge);
+  branch: SessionPorts["branch"] = (seq, badge) => this.#files.branch(seq, badge);
   blobUrl: SessionPorts["blobUrl"] = (blob) => this.#blobs.url(blob);
   keepProfile: SessionPorts["keepProfile"] = (profile) => keepProfile(this.#world.storage, profile);
 

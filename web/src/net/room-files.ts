@@ -1,8 +1,8 @@
-/** Rooms as files: saving one, and opening a new room from such a file. */
+/** A room as a file, a new room from such a file, and what a room was before. */
 
 import { told } from "./told";
 
-/** The file can't be saved or opened; the message is a sentence for people. */
+/** The server didn't do it; the message is a sentence for people. */
 export class RoomFileError extends Error {
   override name = "RoomFileError";
 }
@@ -24,6 +24,19 @@ export class RoomFiles {
   /** The id of a new room with what is in the file; throws RoomFileError. */
   async open(file: Blob, badge: string): Promise<string> {
     const response = await this.#send("imports", "POST", badge, file);
+    return ((await response.json()) as { room: string }).room;
+  }
+
+  /** All that can be gone back over, for `decodeHistory`; throws RoomFileError. */
+  async history(badge: string): Promise<Uint8Array> {
+    const response = await this.#send("history", "GET", badge);
+    return new Uint8Array(await response.arrayBuffer());
+  }
+
+  /** The id of a new room that begins as this one was after an op; throws RoomFileError. */
+  async branch(seq: number, badge: string): Promise<string> {
+    const body = new Blob([JSON.stringify({ seq })]);
+    const response = await this.#send("branches", "POST", badge, body);
     return ((await response.json()) as { room: string }).room;
   }
 

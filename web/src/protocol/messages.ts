@@ -33,6 +33,7 @@ export type {
   Sampler,
   Stroke,
   TextField,
+  Version,
 } from "./records";
 
 export const PROTOCOL_VERSION = 1;
@@ -327,6 +328,15 @@ export interface PreviewMessage {
 export interface Pong {
   readonly t: "pong";
   readonly n: number;
+}
+
+/** An op as it stands in a room's history, which is read over HTTP. */
+export interface Moment {
+  readonly t: "moment";
+  readonly seq: number;
+  readonly by: string;
+  readonly at_ms: number;
+  readonly changes: readonly Change[];
 }
 
 export type ServerMessage =

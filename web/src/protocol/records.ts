@@ -157,6 +157,16 @@ export interface Comment extends Said {
   readonly resolved: boolean;
 }
 
+/** A moment of the room with a name. */
+export interface Version extends Base {
+  readonly type: "version";
+  readonly name: string;
+  /** Of the op that named it, stamped by the server: the room as it was then. */
+  readonly seq: number;
+  /** Milliseconds since 1970, stamped likewise. */
+  readonly at_ms: number;
+}
+
 export type JobState = "queued" | "running" | "done" | "cancelled" | "failed";
 
 /** Server-owned: somebody's request for `count` pictures of a frame. */
@@ -245,6 +255,7 @@ export type RoomRecord =
   | Note
   | Chat
   | Comment
+  | Version
   | JobRecord
   | Candidate
   | PeopleRecord;

@@ -85,6 +85,7 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+const versionName: Check = (value) => (value === "" ? "a name" : name(value));
 const line: Check = (value) => (value === "" ? "a text that isn't empty" : text(MAX_LINE)(value));
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
 const CONTROL = /^[^\x00-\x1f]{0,80}$/u;
@@ -161,6 +162,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     name,
     at_ms: anyCount,
   },
+  version: { name: versionName, seq: anyCount, at_ms: anyCount },
   job: {
     frame: recordId,
     state: either("queued", "running", "done", "cancelled", "failed"),

@@ -14,6 +14,13 @@ import type {
   RoomRecord,
   TextField,
 } from "../protocol/messages";
+import type { Past } from "./past";
+
+/** What a view needs of a room, or of a moment of one. */
+export type Showable = Pick<
+  RoomClient,
+  "records" | "peers" | "ink" | "previews" | "on" | "blobUrl"
+>;
 
 export interface Peer {
   session: string;
@@ -118,6 +125,10 @@ export interface RoomClient {
   saveRoom(): Promise<Blob>;
   /** Make a new room of such a file; its id. */
   openFile(file: Blob): Promise<string>;
+  /** All that can be gone back over, as of now. */
+  past(): Promise<Past>;
+  /** Make a new room that begins as this one was after op number `seq`; its id. */
+  branch(seq: number): Promise<string>;
   blobUrl(blob: string): string;
   newId(): string;
   close(): void;

@@ -6,6 +6,7 @@
  * `takeOutgoing` and `takeEphemeral` give whenever a port says that there is something.
  */
 
+import { decodeHistory } from "../protocol/codec";
 import {
   type Ack,
   type Applied,
@@ -35,6 +36,7 @@ import { Company } from "./company";
 import { Emitter } from "./emitter";
 import { Ephemeral } from "./ephemeral";
 import { type Depths, depthsAfter } from "./history";
+import { Past } from "./past";
 import { inPieces } from "./pieces";
 import { Previews } from "./previews";
 import { DesyncError, type Keeper, Replica } from "./replica";
@@ -57,6 +59,8 @@ export interface SessionPorts {
   upload(file: Blob, limits: Limits | null, badge: string): ReturnType<RoomClient["upload"]>;
   saveRoom(badge: string): Promise<Blob>;
   openFile(file: Blob, badge: string): Promise<string>;
+  history(badge: string): Promise<Uint8Array>;
+  branch(seq: number, badge: string): Promise<string>;
   blobUrl(blob: string): string;
   keepProfile(profile: Profile): void;
   close(): void;
@@ -257,6 +261,14 @@ export class Session implements RoomClient {
 
   openFile(file: Blob): Promise<string> {
     return this.#ports.openFile(file, this.#badge);
+  }
+
+  async past(): Promise<Past> {
+    return new Past(decodeHistory(await this.#ports.history(this.#badge)));
+  }
+
+  branch(seq: number): Promise<string> {
+    return this.#ports.branch(seq, this.#badge);
   }
 
   blobUrl(blob: string): string {

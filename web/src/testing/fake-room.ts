@@ -20,6 +20,7 @@ import type {
   TextField,
 } from "../protocol/messages";
 import { Emitter } from "../sync/emitter";
+import type { Past } from "../sync/past";
 import type {
   ConnectionState,
   Peer,
@@ -222,6 +223,14 @@ export class FakeRoom implements RoomClient {
   }
 
   saveRoom(): Promise<Blob> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  past(): Promise<Past> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  branch(): Promise<string> {
     return Promise.reject(new Error("this room is in memory only"));
   }
 

@@ -22,6 +22,7 @@ import { deleteSelection, SelectTool } from "../tools/select";
 import { PlaceTool } from "../tools/sticking";
 import type { Bench, Tool } from "../tools/tool";
 import { Council } from "./council.svelte";
+import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
 import { Talk } from "./talk.svelte";
@@ -47,6 +48,8 @@ export class Studio {
   readonly room: RoomClient;
   readonly council: Council;
   readonly talk: Talk;
+  /** Going back over what the room was, while that is open. */
+  journey = $state.raw<Journey | null>(null);
   readonly desk = new Desk();
   readonly view: View;
   readonly tools: Readonly<Record<ToolName, Tool>>;
@@ -147,10 +150,16 @@ export class Studio {
     return [...this.room.peers.values()];
   }
 
+  /** What somebody is called who is here; "" for all others. */
+  nameOf(person: string): string {
+    if (person === this.room.person) return this.me.name;
+    return this.peers.find((peer) => peer.person === person)?.name ?? "";
+  }
+
   get isEmpty(): boolean {
     this.#onRecords();
     for (const record of this.room.records.values()) {
-      const isApart = record.type === "layer" || record.type === "chat";
+      const isApart = ["layer", "chat", "version"].includes(record.type);
       if (!isApart && !isAboutPeople(record)) return false;
     }
     return true;
@@ -353,6 +362,16 @@ export class Studio {
     this.desk.select([id]);
     this.room.generate(id);
     this.view.fit(this.insets, box);
+  }
+
+  /** Look at what the room was before. */
+  async goBack(): Promise<void> {
+    try {
+      this.journey = new Journey(this.room, await this.room.past());
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : "";
+      this.say(`${speech.words.historyFailed} ${reason}`.trim());
+    }
   }
 
   async addPictures(files: readonly Blob[], at?: Point): Promise<void> {

@@ -40,6 +40,8 @@ export class Bench {
       upload: () => Promise.reject(new Error("not here")),
       saveRoom: () => Promise.reject(new Error("not here")),
       openFile: () => Promise.reject(new Error("not here")),
+      history: () => Promise.reject(new Error("not here")),
+      branch: () => Promise.reject(new Error("not here")),
       blobUrl: (blob) => blob,
       keepProfile: () => {},
       close: () => {},

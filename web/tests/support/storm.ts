@@ -191,6 +191,8 @@ export class StormyPage implements Seat {
       upload: () => Promise.reject(new Error("not here")),
       saveRoom: () => Promise.reject(new Error("not here")),
       openFile: () => Promise.reject(new Error("not here")),
+      history: () => Promise.reject(new Error("not here")),
+      branch: () => Promise.reject(new Error("not here")),
       blobUrl: () => "",
       keepProfile: () => {},
       close: () => {},
