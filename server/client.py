@@ -52,6 +52,7 @@ from server.core.messages import (
     ServerMessage,
     Snapshot,
     Undo,
+    Vote,
     Welcome,
 )
 from server.core.records import PEOPLE, Change, Edit, Record
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 
     from server.core.deeds import Deed, MakeInvite
 
-Request = Op | Undo | Redo | Accept | Discard | Moderate
+Request = Op | Undo | Redo | Accept | Discard | Moderate | Vote
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -229,6 +230,10 @@ class RoomClient:
         await self._ask(Moderate(id=id, deed=deed))
         await self.until(lambda _: id in self._links)
         return self._links.pop(id)
+
+    async def vote(self, dots: dict[str, int]) -> int:
+        """Give these dots in the poll, instead of those given before; raises Refusal."""
+        return await self._ask(Vote(id=new_id(), dots=dots))
 
     async def generate(self, frame: str) -> str:
         """Ask for pictures of a frame; the id of the job, which appears among the records."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from server.core import polls
 from server.core.errors import Refusal, StoreError
-from server.core.ids import Epoch, PersonId
+from server.core.ids import NOBODY, Epoch
 from server.core.messages import Applied, Moment, Snapshot
 from server.core.records import Put, Record
 from server.core.replica import Replica
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 PAGE = 500
 """Entries that are read at a time."""
-NOBODY = PersonId("")
-"""Who put what is there when a room begins: its people are others than those who drew it."""
 
 
 async def history(journal: Journal, room: RoomId, last: int) -> AsyncIterator[Snapshot | Moment]:
@@ -32,7 +31,8 @@ async def history(journal: Journal, room: RoomId, last: int) -> AsyncIterator[Sn
     The first moment has no changes: it says what number the records are of. Raises StoreError.
     """
     seq, records = await journal.history_base(room)
-    for portion in in_portions(records):
+    by_id = {record.id: record for record in records}
+    for portion in in_portions(polls.shown(by_id, NOBODY)):
         yield Snapshot(records=portion)
     yield Moment(seq=seq, by="", at_ms=0, changes=[])
     while seq < last:
@@ -40,7 +40,8 @@ async def history(journal: Journal, room: RoomId, last: int) -> AsyncIterator[Sn
         if not page:
             raise StoreError(f"expected {last} entries in the journal, got {seq}")
         for entry in page:
-            yield Moment(seq=entry.seq, by=entry.by, at_ms=entry.at_ms, changes=entry.changes)
+            changes = polls.shown_changes(entry.changes, NOBODY)
+            yield Moment(seq=entry.seq, by=entry.by, at_ms=entry.at_ms, changes=changes)
         seq = page[-1].seq
 
 
@@ -78,6 +79,7 @@ async def found(
     # What can't be put is found out before there is a room.
     room = Room(id, Epoch(""), limits)
     changes = [Put(record) for record in records]
+    # Its people are others than those who drew what is in it.
     taken = await asyncio.to_thread(room.append, changes, NOBODY, now_ms)
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

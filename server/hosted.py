@@ -12,10 +12,10 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from server.core import access, codec, ids
+from server.core import access, codec, ids, polls
 from server.core.deeds import Ban, Clear, Kick, MakeInvite, TakeBack
 from server.core.errors import Refusal, StoreError
-from server.core.ids import PersonId, RoomId
+from server.core.ids import NOBODY, PersonId, RoomId
 from server.core.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -118,7 +118,7 @@ class HostedRoom:
         if isinstance(outcome, Taken):
             self._log.append(outcome.entry)
             self._remember(outcome.entry)
-            self._when_durable(lambda: self.seats.broadcast(applied(outcome.entry)))
+            self._when_durable(lambda: self._broadcast(outcome.entry))
 
     def relay_preview(self, preview: Preview) -> None:
         key = ("preview", preview.frame, str(preview.index))
@@ -175,11 +175,11 @@ class HostedRoom:
             self.append(changes, seat.person_id)
         self.seats.expect(seat)
         seq = int(self._room.seq)
-        content = self._tail_since(hello)
+        content = self._tail_since(hello, seat.person_id)
         mode = "snapshot" if content is None else "tail"
         if content is None:
             # The records of this moment: the ops after it follow in their turn.
-            portions = in_portions(list(self._room.records.values()))
+            portions = in_portions(polls.shown(self._room.records, seat.person_id))
             content = (Snapshot(records=portion) for portion in portions)
         messages = content
 
@@ -353,13 +353,13 @@ class HostedRoom:
 
     # --- what people hear ------------------------------------------------------------------------
 
-    def _tail_since(self, hello: Hello) -> Iterator[ServerMessage] | None:
+    def _tail_since(self, hello: Hello, person: PersonId) -> Iterator[ServerMessage] | None:
         """The ops since where somebody stood; None if they need a snapshot."""
         resume = hello.resume
         if resume is None or resume.epoch != self._room.epoch:
             return None
         missed = self._tail.since(resume.seq, self._room.seq)
-        return None if missed is None else map(applied, missed)
+        return None if missed is None else (applied(entry, person) for entry in missed)
 
     def _welcome(
         self, seat: Seat, seq: int, is_snapshot: bool, content: Iterable[ServerMessage]
@@ -394,18 +394,26 @@ class HostedRoom:
     def _announce(self, taken: Taken, author: Seat, history: History) -> None:
         """An op is durable: tell everybody, and generation."""
         entry = taken.entry
-        packet = packed(applied(entry))
+        self._broadcast(entry, author if taken.as_asked else None)
         for seat in self.seats:
-            if seat is author and taken.as_asked:
-                seat.send(Ack(id=entry.id, seq=entry.seq))
-            else:
-                seat.sender.send(packet)
             if seat.person_id == entry.by:
                 seat.send(history)
         try:
             self._generation.changed(self, entry.changes, taken.before, PersonId(entry.by))
         except Exception:  # the op is taken and told: the room goes on
             logger.exception("generation failed on op %d of room %s", entry.seq, self.id)
+
+    def _broadcast(self, entry: Entry, asked_so: Seat | None = None) -> None:
+        """Tell everybody of an op; who asked for just this gets its number only."""
+        is_secret = polls.touches_ballots(entry.changes)
+        packet = packed(applied(entry, NOBODY))
+        for seat in self.seats:
+            if seat is asked_so:
+                seat.send(Ack(id=entry.id, seq=entry.seq))
+            elif is_secret:
+                seat.send(applied(entry, seat.person_id))
+            else:
+                seat.sender.send(packet)
 
     def _history(self, person: PersonId) -> History:
         undo, redo = self._room.history(person)
@@ -416,5 +424,7 @@ class HostedRoom:
         self._when_durable(lambda: seat.send(refused))
 
 
-def applied(entry: Entry) -> Applied:
-    return Applied(seq=entry.seq, id=entry.id, by=entry.by, changes=entry.changes)
+def applied(entry: Entry, person: PersonId) -> Applied:
+    """What this person hears of an op: all but the ballots of others."""
+    changes = polls.shown_changes(entry.changes, person)
+    return Applied(seq=entry.seq, id=entry.id, by=entry.by, changes=changes)

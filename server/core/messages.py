@@ -10,7 +10,17 @@ from msgspec import Meta
 from gpu.api import ModelInfo
 from server.core.deeds import Deed
 from server.core.ids import BlobId, OpId, RecordId
-from server.core.records import BrushSize, Change, Color, Coordinate, Fraction, Name, Record, Role
+from server.core.records import (
+    BrushSize,
+    Change,
+    Color,
+    Coordinate,
+    Dots,
+    Fraction,
+    Name,
+    Record,
+    Role,
+)
 
 PROTOCOL_VERSION = 1
 
@@ -88,6 +98,13 @@ class Moderate(_Message, frozen=True, tag="moderate"):
     deed: Deed
 
 
+class Vote(_Message, frozen=True, tag="vote"):
+    """One's dots in the poll, all of them anew; none takes them back."""
+
+    id: OpId
+    dots: Dots
+
+
 class Presence(_Message, frozen=True, tag="presence"):
     cursor: tuple[Coordinate, Coordinate] | None = None
     tool: Annotated[str, Meta(max_length=20)] = ""
@@ -137,6 +154,7 @@ ClientMessage = (
     | Accept
     | Discard
     | Moderate
+    | Vote
     | Presence
     | Ink
     | Profile

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from server.core import access
+from server.core import access, polls
 from server.core.deeds import (
     Ban,
     Clear,
+    ClosePoll,
     Deed,
     Kick,
     MakeInvite,
     Mute,
+    OpenPoll,
+    Reveal,
     Revoke,
     SetAccess,
     SetLock,
@@ -81,6 +84,8 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
             return []
         case SetLock():
             return _lock(deed, records)
+        case OpenPoll() | Reveal() | ClosePoll():
+            return polls.plan(deed, records)
         case Clear() | TakeBack():
             raise AssertionError("the room itself takes back work")
 

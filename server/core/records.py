@@ -267,6 +267,38 @@ class Lock(_Record, frozen=True, tag="lock"):
     of: RecordId
 
 
+PollOver = Literal["candidates", "notes"]
+MAX_DOTS = 20
+Dots = Annotated[
+    dict[RecordId, Annotated[int, Meta(ge=1, le=MAX_DOTS)]],
+    Meta(max_length=MAX_DOTS),
+]
+"""How many dots somebody gives to each of some records."""
+
+
+class Poll(_Record, frozen=True, tag="poll"):
+    """Server-owned, one a room at a time: people give dots to what they like best.
+
+    What each gives is in their ballot, which nobody else is sent.
+    """
+
+    id: OwnedId
+    over: PollOver
+    dots: Annotated[int, Meta(ge=1, le=MAX_DOTS)]
+    """That each may give."""
+    voters: Count = 0
+    revealed: bool = False
+    tally: dict[RecordId, Count] = {}
+    """Dots of all together; empty until a host reveals them."""
+
+
+class Ballot(_Record, frozen=True, tag="ballot"):
+    """Server-owned: the dots of one person, whose id is in its own. Gone once they are counted."""
+
+    id: OwnedId
+    dots: Dots
+
+
 Record = (
     Layer
     | Stroke
@@ -283,12 +315,14 @@ Record = (
     | Member
     | Invite
     | Lock
+    | Poll
+    | Ballot
 )
 TALK = (Chat, Comment)
 """What people say, rather than what they make."""
 STAMPED = (*TALK, Version)
 """What bears its time and stays as it is; undo passes over it."""
-PEOPLE = (Access, Member, Invite, Lock)
+PEOPLE = (Access, Member, Invite, Lock, Poll, Ballot)
 """Records about people rather than about the canvas."""
 SERVER_OWNED = (Job, Candidate, *PEOPLE)
 TEXT_FIELDS: dict[str, frozenset[str]] = {

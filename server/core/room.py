@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Literal
 import fractional_indexing
 import msgspec
 
-from server.core import access, moderation, schema, talk, undo
+from server.core import access, moderation, polls, schema, talk, undo
 from server.core.access import EDITOR, Standing
 from server.core.canvas import Canvas, Draft, TextEdit
 from server.core.deeds import Clear, TakeBack
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId, Seq
 from server.core.limits import RoomLimits
-from server.core.messages import Accept, Discard, Moderate, Op, Redo, Undo
+from server.core.messages import Accept, Discard, Moderate, Op, Redo, Undo, Vote
 from server.core.records import (
     PEOPLE,
     SERVER_OWNED,
@@ -49,7 +49,7 @@ READ_ONLY = frozenset({"id", "by", "type"})
 MAX_Z_LENGTH = 200
 
 EntryKind = Literal["op", "undo", "redo", "made", "sweep"]
-Request = Op | Undo | Redo | Accept | Discard
+Request = Op | Undo | Redo | Accept | Discard | Vote
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -166,7 +166,7 @@ class Room:
         """Do what somebody (called `name`) asks for; raises Refusal: nothing has changed then."""
         if (seq := self._seen.get(request.id)) is not None:
             return Settled(seq)
-        if isinstance(request, Op) and talk.is_talk(request.changes, self._canvas.records):
+        if self._is_talk(request):
             standing.check_may_talk()
         else:
             standing.check_may_change()
@@ -181,9 +181,19 @@ class Room:
                 draft = self._accept(request, by)
             case Discard():
                 draft = self._discard(request, by)
+            case Vote(dots=dots):
+                draft = self._draft(by)
+                draft.apply(polls.voted(dots, self._canvas.records, by))
         self._check_allowed(draft, standing)
         as_asked = isinstance(request, Op) and not draft.altered
-        return self._take(draft, request.id, "op", at_ms, as_asked=as_asked)
+        kind: EntryKind = "made" if isinstance(request, Vote) else "op"
+        return self._take(draft, request.id, kind, at_ms, as_asked=as_asked)
+
+    def _is_talk(self, request: Request) -> bool:
+        """Whether this is of what viewers may be allowed."""
+        if isinstance(request, Op):
+            return talk.is_talk(request.changes, self._canvas.records)
+        return isinstance(request, Vote)
 
     def moderate(self, request: Moderate, host: Decider, standing: Standing) -> Taken | Settled:
         """Do what a host asks for; raises Refusal, and then nothing has changed."""

@@ -11,6 +11,7 @@ from server.core import strokes
 from server.core.errors import Refusal
 from server.core.records import (
     TEXT_FIELDS,
+    Ballot,
     Candidate,
     Change,
     Chat,
@@ -22,6 +23,7 @@ from server.core.records import (
     Mask,
     Note,
     Patch,
+    Poll,
     Put,
     Record,
     Stroke,
@@ -77,6 +79,8 @@ def cost_bytes(record: Record) -> int:
             return BASE_BYTES + 2 * len(record.text)
         case Job() | Candidate():
             return BASE_BYTES + 2 * len(record.prompt)
+        case Poll() | Ballot():
+            return BASE_BYTES + 64 * len(record.tally if isinstance(record, Poll) else record.dots)
         case _:
             return BASE_BYTES
 

@@ -38,6 +38,7 @@ from server.core.messages import (
     Refused,
     ServerMessage,
     Undo,
+    Vote,
 )
 from server.core.room import Request
 
@@ -157,7 +158,7 @@ class Session:
         self, person: Person, message: ClientMessage | BadRequest, now: float
     ) -> list[Effect]:
         match message:
-            case Op() | Undo() | Redo() | Accept() | Discard():
+            case Op() | Undo() | Redo() | Accept() | Discard() | Vote():
                 return [self._limited("ops", message.id, Ask(message), now)]
             case Moderate():
                 return [self._limited("ops", message.id, Decide(message), now)]

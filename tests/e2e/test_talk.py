@@ -1,4 +1,4 @@
-"""Two people chat, comment on a place and stick notes; a viewer joins in. Rules T1 to T6."""
+"""Two people chat, comment, stick notes and vote; a viewer joins in. Rules T1 to T6, T13."""
 
 from __future__ import annotations
 
@@ -174,3 +174,38 @@ def test_t4_on_a_phone_talk_takes_the_lower_half(
     ann.wait_for_count("comment", 2)
     assert phone.errors == []
     phone.close()
+
+
+def test_t13_dots_are_hidden_until_a_host_reveals_them(
+    ann: StudioPage, bo: StudioPage, pictures: Path
+) -> None:
+    for x, text in ((60, "Moon"), (300, "Sun")):
+        ann.tool("note")
+        press(ann, x, 150)
+        ann.page.keyboard.type(text)
+    ann.page.keyboard.press("Escape")
+    ann.wait_until_saved()
+    ann.page.get_by_test_id("talk").click()
+    ann.page.get_by_test_id("tab-votes").click()
+    ann.page.get_by_test_id("poll-dots").select_option("3")
+    ann.page.get_by_test_id("start-poll").click()
+
+    bo.page.get_by_test_id("dot-more").nth(0).click()
+    bo.page.get_by_test_id("own-dots").wait_for()
+    bo.page.get_by_test_id("dot-more").nth(0).click()
+    ann.wait_for_record("r.type === 'poll' && r.voters === 1")
+    bo.wait_until_saved()
+    assert bo.records("ballot") != []
+    assert ann.records("ballot") == []
+    ann.page.get_by_test_id("dot-more").nth(1).click()
+    ann.wait_for_record("r.type === 'poll' && r.voters === 2")
+    assert ann.page.get_by_test_id("dots-left").inner_text() == "2 dots left"
+    ann.page.screenshot(path=pictures / "poll.png")
+
+    ann.page.get_by_test_id("reveal").click()
+    bo.page.get_by_test_id("tally").first.wait_for()
+    assert bo.page.get_by_test_id("tally").all_inner_texts() == ["2", "1"]
+    assert bo.records("ballot") == []
+    bo.page.screenshot(path=pictures / "poll-revealed.png")
+    ann.page.get_by_test_id("close-poll").click()
+    bo.wait_for_count("poll", 0)

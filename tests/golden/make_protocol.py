@@ -101,6 +101,15 @@ INVITE: Json = {
     "digest": "0f" * 32, "expires_ms": 1_790_000_000_000,
 }  # fmt: skip
 LOCK: Json = {"type": "lock", "id": ":lock:frame-1", "by": "ann", "of": "frame-1"}
+POLL: Json = {
+    "type": "poll", "id": ":poll:room", "by": "ann", "over": "notes", "dots": 3, "voters": 2,
+    "revealed": True, "tally": {"note-1": 4},
+}  # fmt: skip
+BALLOT: Json = {"type": "ballot", "id": ":ballot:ann", "by": "ann", "dots": {"note-1": 2}}
+VERSION: Json = {
+    "type": "version", "id": "version-1", "by": "ann", "name": "First", "seq": 7,
+    "at_ms": 1_790_000_000_000,
+}  # fmt: skip
 STYLE: Json = {
     "kind": "stroke", "size": 8.0, "color": "#1e1e1e", "opacity": 1.0, "erase": False,
     "pen": True, "layer": None, "frame": None,
@@ -138,6 +147,9 @@ DEEDS: list[Json] = [
     {"d": "lock", "record": "frame-1", "locked": True},
     {"d": "clear"},
     {"d": "take_back", "person": "bob"},
+    {"d": "poll", "over": "candidates", "dots": 3},
+    {"d": "reveal"},
+    {"d": "close_poll"},
 ]
 
 CLIENT: dict[str, Json] = {
@@ -165,6 +177,7 @@ CLIENT: dict[str, Json] = {
         f"moderate: {deed['d']}": {"t": "moderate", "id": "op-00007", "deed": deed}
         for deed in DEEDS
     },
+    "vote": {"t": "vote", "id": "op-00008", "dots": {"note-1": 2, "note-2": 1}},
     "presence": {"t": "presence", "cursor": [1.5, -2.25], "tool": "brush"},
     "presence without a cursor": {"t": "presence", "cursor": None, "tool": ""},
     "first ink": {
@@ -195,7 +208,8 @@ SERVER: dict[str, Json] = {
         "records": [
             by(LAYER, "ann"), by(STROKE, "ann"), by(IMAGE, "bob"), by(FRAME, "bob"),
             by(MASK, "bob"), by(NOTE, "ann"), by(CHAT, "ann"), by(COMMENT, "bob"),
-            JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK,
+            JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK, POLL,
+            BALLOT, VERSION,
         ],
     },
     "ready": {"t": "ready", "seq": 300},

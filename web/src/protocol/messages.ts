@@ -4,6 +4,7 @@ import type { Change, Color, RecordId, Role, RoomRecord, Sampler } from "./recor
 
 export type {
   Access,
+  Ballot,
   BlobId,
   Candidate,
   Change,
@@ -25,6 +26,7 @@ export type {
   Member,
   Note,
   Patch,
+  Poll,
   Put,
   RecordId,
   RecordType,
@@ -107,13 +109,23 @@ export type Deed =
   | { readonly d: "ban"; readonly person: string; readonly banned: boolean }
   | { readonly d: "lock"; readonly record: RecordId; readonly locked: boolean }
   | { readonly d: "clear" }
-  | { readonly d: "take_back"; readonly person: string };
+  | { readonly d: "take_back"; readonly person: string }
+  | { readonly d: "poll"; readonly over: "candidates" | "notes"; readonly dots: number }
+  | { readonly d: "reveal" }
+  | { readonly d: "close_poll" };
 
 /** Decide about the room or somebody in it; the op that does it has this id. */
 export interface Moderate {
   readonly t: "moderate";
   readonly id: string;
   readonly deed: Deed;
+}
+
+/** One's dots in the poll, all of them anew. */
+export interface Vote {
+  readonly t: "vote";
+  readonly id: string;
+  readonly dots: Readonly<Record<RecordId, number>>;
 }
 
 export interface Presence {
@@ -164,6 +176,7 @@ export type ClientMessage =
   | Accept
   | Discard
   | Moderate
+  | Vote
   | Presence
   | Ink
   | Profile

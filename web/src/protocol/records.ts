@@ -245,7 +245,25 @@ export interface Lock extends Base {
   readonly of: RecordId;
 }
 
-export type PeopleRecord = Access | Member | Invite | Lock;
+/** Server-owned, one a room at a time: people give dots to what they like best. */
+export interface Poll extends Base {
+  readonly type: "poll";
+  readonly over: "candidates" | "notes";
+  /** That each may give. */
+  readonly dots: number;
+  readonly voters: number;
+  readonly revealed: boolean;
+  /** Dots of all together; empty until a host reveals them. */
+  readonly tally: Readonly<Record<RecordId, number>>;
+}
+
+/** Server-owned: one's own dots. Nobody is sent those of others. */
+export interface Ballot extends Base {
+  readonly type: "ballot";
+  readonly dots: Readonly<Record<RecordId, number>>;
+}
+
+export type PeopleRecord = Access | Member | Invite | Lock | Poll | Ballot;
 export type RoomRecord =
   | Layer
   | Stroke

@@ -19,6 +19,7 @@ export const MAX_NOTE = 1_000;
 export const MAX_CHANGES = 2_000;
 export const MAX_DELTA = 1_000;
 export const MAX_LORAS = 8;
+export const MAX_DOTS = 20;
 const MAX_EXTENT = 16_384;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -191,9 +192,17 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
   member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
   invite: { role, digest: anyText, expires_ms: optional(anyCount) },
   lock: { of: recordId },
+  poll: {
+    over: either("candidates", "notes"),
+    dots: whole(1, MAX_DOTS),
+    voters: anyCount,
+    revealed: flag,
+    tally: mapOf(Number.MAX_SAFE_INTEGER, recordId, anyCount),
+  },
+  ballot: { dots: mapOf(MAX_DOTS, recordId, whole(1, MAX_DOTS)) },
 };
 
-const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock"];
+const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock", "poll", "ballot"];
 const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate", ...ABOUT_PEOPLE]);
 const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
   frame: ["prompt", "negative"],
@@ -206,6 +215,11 @@ export const MAX_TEXT: Readonly<Record<TextField, number>> = {
   text: MAX_NOTE,
 };
 const TALK: readonly string[] = ["chat", "comment"];
+
+/** Whether a record bears its time and stays as it is. */
+export function isStamped(record: RoomRecord): boolean {
+  return TALK.includes(record.type) || record.type === "version";
+}
 
 /** Whether a change is one of what people say, which viewers may be allowed to make. */
 export function isTalk(change: Change, records: ReadonlyMap<string, RoomRecord>): boolean {

@@ -103,6 +103,8 @@ export interface RoomClient {
   cancel(frame: FrameId): void;
   accept(candidate: RecordId): void;
   discard(candidate: RecordId): void;
+  /** Give these dots in the poll, instead of those given before. */
+  vote(dots: Readonly<Record<RecordId, number>>): void;
   /** For hosts. */
   decide(deed: Deed): void;
   /** For hosts: make a link; what stands behind `#link=`, or null where none was made. */

@@ -215,6 +215,12 @@ export class Session implements RoomClient {
     this.#push({ t: "discard", id: this.#ports.newId(), candidate });
   }
 
+  vote(dots: Readonly<Record<RecordId, number>>): void {
+    if (this.mayTalk || !this.#mayOnlyWatch()) {
+      this.#push({ t: "vote", id: this.#ports.newId(), dots });
+    }
+  }
+
   decide(deed: Deed): void {
     this.#push({ t: "moderate", id: this.#ports.newId(), deed });
   }

@@ -186,6 +186,12 @@ export class FakeRoom implements RoomClient {
     this.apply([{ c: "patch", id: candidate, fields: { state: "discarded" } }]);
   }
 
+  readonly votes: Readonly<Record<RecordId, number>>[] = [];
+
+  vote(dots: Readonly<Record<RecordId, number>>): void {
+    this.votes.push(dots);
+  }
+
   decide(deed: Deed): void {
     this.deeds.push(deed);
   }

@@ -25,6 +25,7 @@ import { Council } from "./council.svelte";
 import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
+import { Polling } from "./polling.svelte";
 import { Talk } from "./talk.svelte";
 
 /** What is seen of an empty canvas. */
@@ -48,6 +49,7 @@ export class Studio {
   readonly room: RoomClient;
   readonly council: Council;
   readonly talk: Talk;
+  readonly polling: Polling;
   /** Going back over what the room was, while that is open. */
   journey = $state.raw<Journey | null>(null);
   readonly desk = new Desk();
@@ -75,6 +77,7 @@ export class Studio {
     this.room = room;
     this.council = new Council(room);
     this.talk = new Talk(room);
+    this.polling = new Polling(room);
     this.view = new View(room, this.desk, container);
     const bench: Bench = {
       room,

@@ -17,7 +17,7 @@ export const NOTE_COLORS = ["#ffe27a", "#ffc2b0", "#c3ecb4", "#b8e0ff", "#e3cdfb
 /** Of somebody who isn't here. */
 const ABSENT = "#7a7872";
 
-export type Corner = "chat" | "comments";
+export type Corner = "chat" | "comments" | "votes";
 
 export class Talk {
   readonly #room: RoomClient;
