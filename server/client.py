@@ -40,6 +40,7 @@ from server.core.messages import (
     Joined,
     JoinReady,
     Left,
+    Look,
     Moderate,
     Op,
     Person,
@@ -244,7 +245,7 @@ class RoomClient:
     async def cancel(self, frame: str) -> None:
         await self.send(Cancel(frame=frame))
 
-    async def send(self, message: Presence | Ink | Profile | Generate | Cancel) -> None:
+    async def send(self, message: Presence | Look | Ink | Profile | Generate | Cancel) -> None:
         """Send what isn't answered; raises Disconnected."""
         async with self._sending:
             await self._send_now(message)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from server.core import access, codec, ids, polls
-from server.core.deeds import Ban, Clear, Kick, MakeInvite, TakeBack
+from server.core.deeds import Ban, Clear, Gather, Kick, MakeInvite, TakeBack
 from server.core.errors import Refusal, StoreError
 from server.core.ids import NOBODY, PersonId, RoomId
 from server.core.messages import (
@@ -21,6 +21,7 @@ from server.core.messages import (
     Ack,
     Applied,
     Engine,
+    Gathered,
     Generate,
     Hello,
     History,
@@ -29,6 +30,7 @@ from server.core.messages import (
     Limits,
     Moderate,
     PeerInk,
+    PeerLook,
     PeerPresence,
     Person,
     Preview,
@@ -193,11 +195,15 @@ class HostedRoom:
         seat.rename(person.name, person.color)
         self.seats.update(seat)
 
-    def relay(self, seat: Seat, message: PeerPresence | PeerInk, key: Key | None) -> None:
+    def relay(
+        self, seat: Seat, message: PeerPresence | PeerLook | PeerInk, key: Key | None
+    ) -> None:
         if not self.seats.is_here(seat):
             return
         if isinstance(message, PeerPresence):
             seat.presence = message
+        elif isinstance(message, PeerLook):
+            seat.look = message
         elif not (seat.standing.may_change or message.end):
             return
         self.seats.broadcast_ephemeral(message, key, but=seat)
@@ -249,6 +255,9 @@ class HostedRoom:
         if secret and isinstance(outcome, Taken):
             invited = Invited(id=request.id, link=f"{request.id}.{secret}")
             self._when_durable(lambda: seat.send(invited))
+        if isinstance(deed, Gather):
+            gathered = Gathered(session=seat.session)
+            self._when_durable(lambda: self.seats.broadcast_ephemeral(gathered, None, but=seat))
         if isinstance(deed, Kick):
             self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
         self._when_durable(self.review)
@@ -387,8 +396,8 @@ class HostedRoom:
     def _news_for(self, seat: Seat) -> Iterator[ServerMessage]:
         yield self._history(seat.person_id)
         for other in self.seats:
-            if other is not seat and other.presence is not None:
-                yield other.presence
+            if other is not seat:
+                yield from (news for news in (other.presence, other.look) if news is not None)
         yield from self._generation.previews(self.id)
 
     def _announce(self, taken: Taken, author: Seat, history: History) -> None:

@@ -94,6 +94,10 @@ class ClosePoll(_Deed, frozen=True, tag="close_poll"):
     """Put the poll away, and what was given with it."""
 
 
+class Gather(_Deed, frozen=True, tag="gather"):
+    """Ask everybody to see what one sees."""
+
+
 Deed = (
     SetAccess
     | MakeInvite
@@ -108,4 +112,5 @@ Deed = (
     | OpenPoll
     | Reveal
     | ClosePoll
+    | Gather
 )

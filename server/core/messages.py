@@ -23,6 +23,7 @@ from server.core.records import (
 )
 
 PROTOCOL_VERSION = 1
+SightSide = Annotated[float, Meta(gt=0, le=2e7)]
 
 
 class _Message(
@@ -110,6 +111,16 @@ class Presence(_Message, frozen=True, tag="presence"):
     tool: Annotated[str, Meta(max_length=20)] = ""
 
 
+Sight = tuple[Coordinate, Coordinate, SightSide, SightSide]
+"""The part of the canvas that somebody sees: x, y, width, height."""
+
+
+class Look(_Message, frozen=True, tag="look"):
+    """What one sees now, for those who follow."""
+
+    sight: Sight
+
+
 class InkStyle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Literal["stroke", "mask"]
     size: BrushSize
@@ -156,6 +167,7 @@ ClientMessage = (
     | Moderate
     | Vote
     | Presence
+    | Look
     | Ink
     | Profile
     | Ping
@@ -272,6 +284,17 @@ class PeerPresence(_Message, frozen=True, tag="peer_presence"):
     tool: str = ""
 
 
+class PeerLook(_Message, frozen=True, tag="peer_look"):
+    session: str
+    sight: tuple[float, float, float, float]
+
+
+class Gathered(_Message, frozen=True, tag="gathered"):
+    """A host asks everybody to see what they see, at this connection."""
+
+    session: str
+
+
 class PeerInk(_Message, frozen=True, tag="peer_ink"):
     session: str
     stroke: str
@@ -308,7 +331,7 @@ class Moment(_Message, frozen=True, tag="moment"):
 
 ServerMessage = (
     Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
-    | Invited | PeerPresence | PeerInk | Preview | Engine | Pong
+    | Invited | PeerPresence | PeerLook | Gathered | PeerInk | Preview | Engine | Pong
 )  # fmt: skip
 
 CLOSE_CODES: dict[int, str] = {

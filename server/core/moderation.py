@@ -15,6 +15,7 @@ from server.core.deeds import (
     Clear,
     ClosePoll,
     Deed,
+    Gather,
     Kick,
     MakeInvite,
     Mute,
@@ -74,13 +75,13 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
         case MakeInvite():
             return [_invited(deed, records, host)]
         case Revoke(invite=id):
-            if not isinstance(records.get(id), Invite):
-                raise Refusal("missing", "there is no such link (any more)")
-            return [Delete(id)]
+            return [_revoked(id, records)]
         case SetRole() | Mute() | Ban():
             return _decide(deed, records, host)
         case Kick(person=person):
             _check_is_other(person, host)
+            return []
+        case Gather():
             return []
         case SetLock():
             return _lock(deed, records)
@@ -122,6 +123,12 @@ def _invited(deed: MakeInvite, records: Mapping[str, Record], host: Decider) -> 
             expires_ms=deed.expires_ms,
         )
     )
+
+
+def _revoked(id: str, records: Mapping[str, Record]) -> Delete:
+    if not isinstance(records.get(id), Invite):
+        raise Refusal("missing", "there is no such link (any more)")
+    return Delete(id)
 
 
 def _decide(

@@ -10,41 +10,12 @@ from tests.e2e.studio_page import StudioPage
 from tests.e2e.test_access import make_link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser
 
-    from tests.support.server_process import ServerProcess
-
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-
-
-@pytest.fixture
-def ann(atelier: ServerProcess, browser: Browser) -> Iterator[StudioPage]:
-    ann = StudioPage(browser).open(atelier.url + "/")
-    call(ann, "Ann", "#e5484d")
-    ann.look_at(-400, -300)
-    ann.draw((0.0, 0.0), (60.0, 40.0), (120.0, 0.0))
-    ann.wait_until_saved()
-    yield ann
-    assert ann.errors == []
-    ann.close()
-
-
-@pytest.fixture
-def bo(ann: StudioPage, browser: Browser) -> Iterator[StudioPage]:
-    bo = StudioPage(browser).open(ann.url)
-    call(bo, "Bo", "#3b6ff5")
-    bo.look_at(-400, -300)
-    yield bo
-    assert bo.errors == []
-    bo.close()
-
-
-def call(person: StudioPage, name: str, color: str) -> None:
-    person.page.evaluate("([n, c]) => window.__atelier.room.setProfile(n, c)", [name, color])
 
 
 def say(person: StudioPage, field: str, text: str) -> None:
@@ -137,7 +108,7 @@ def test_t5_a_viewer_comments_once_a_host_lets_them(
     ann: StudioPage, browser: Browser, pictures: Path
 ) -> None:
     viewer = StudioPage(browser).open(make_link(ann, "viewer"))
-    call(viewer, "Vi", "#3d9a50")
+    viewer.call("Vi", "#3d9a50")
     viewer.look_at(-400, -300)
     viewer.page.get_by_test_id("watching").wait_for()
     assert viewer.page.locator('[data-tool="comment"]').is_disabled()
@@ -162,7 +133,7 @@ def test_t4_on_a_phone_talk_takes_the_lower_half(
     press(ann, 130, 60)
     say(ann, "comment-field", "Is this line too long?")
     phone = StudioPage(browser, locale="zh-CN", **PHONE).open(ann.url)
-    call(phone, "小林", "#3b6ff5")
+    phone.call("小林", "#3b6ff5")
     phone.page.screenshot(path=pictures / "phone-pins.png")
     phone.page.get_by_test_id("talk").tap()
     say(phone, "chat-field", "天空再暗一点好吗？")

@@ -150,6 +150,7 @@ DEEDS: list[Json] = [
     {"d": "poll", "over": "candidates", "dots": 3},
     {"d": "reveal"},
     {"d": "close_poll"},
+    {"d": "gather"},
 ]
 
 CLIENT: dict[str, Json] = {
@@ -180,6 +181,7 @@ CLIENT: dict[str, Json] = {
     "vote": {"t": "vote", "id": "op-00008", "dots": {"note-1": 2, "note-2": 1}},
     "presence": {"t": "presence", "cursor": [1.5, -2.25], "tool": "brush"},
     "presence without a cursor": {"t": "presence", "cursor": None, "tool": ""},
+    "look": {"t": "look", "sight": [-10.5, 0.0, 640.0, 480.0]},
     "first ink": {
         "t": "ink", "stroke": "stroke-2", "first": 0, "points": hexed(POINTS), "style": STYLE,
         "end": False,
@@ -231,6 +233,8 @@ SERVER: dict[str, Json] = {
     "joined": {"t": "joined", "person": PERSON},
     "left": {"t": "left", "session": "s1"},
     "peer presence": {"t": "peer_presence", "session": "s1", "cursor": [1.5, -2.25], "tool": "pan"},
+    "peer look": {"t": "peer_look", "session": "s1", "sight": [-10.5, 0.0, 640.0, 480.0]},
+    "gathered": {"t": "gathered", "session": "s1"},
     "peer ink": {
         "t": "peer_ink", "session": "s1", "stroke": "stroke-2", "first": 0,
         "points": hexed(POINTS), "style": STYLE, "end": False,
@@ -274,6 +278,8 @@ def bad_frames() -> list[Json]:
         ("a wrong type", pack({"t": "ping", "n": "41"})),
         ("text where bytes belong", pack({**hello, "key": "AAAAAAAAAAAAAAAAAAAAAAAA"})),
         ("a number that is none", pack({"t": "presence", "cursor": [float("nan"), 0.0]})),
+        ("a sight that is none", pack({"t": "look", "sight": [0.0, 0.0, float("nan"), 1.0]})),
+        ("a sight of nothing", pack({"t": "look", "sight": [0.0, 0.0, 0.0, 1.0]})),
         ("an infinite number", pack({"t": "presence", "cursor": [float("inf"), 0.0]})),
         ("an id that ends in a newline", pack({"t": "undo", "id": "op-00003\n"})),
         ("an extension type", msgpack.packb({"t": "ping", "n": msgpack.ExtType(4, b"x")})),

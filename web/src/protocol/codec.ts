@@ -187,6 +187,8 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
     cursor: optional(listOf(coordinate, 2)),
     tool: word,
   }),
+  peer_look: mapOf({ session: word, sight: listOf(number, 4) }),
+  gathered: mapOf({ session: word }),
   peer_ink: mapOf({
     session: word,
     stroke: recordId,

@@ -112,7 +112,8 @@ export type Deed =
   | { readonly d: "take_back"; readonly person: string }
   | { readonly d: "poll"; readonly over: "candidates" | "notes"; readonly dots: number }
   | { readonly d: "reveal" }
-  | { readonly d: "close_poll" };
+  | { readonly d: "close_poll" }
+  | { readonly d: "gather" };
 
 /** Decide about the room or somebody in it; the op that does it has this id. */
 export interface Moderate {
@@ -132,6 +133,15 @@ export interface Presence {
   readonly t: "presence";
   readonly cursor: readonly [number, number] | null;
   readonly tool: string;
+}
+
+/** The part of the canvas that somebody sees: x, y, width, height. */
+export type Sight = readonly [number, number, number, number];
+
+/** What one sees now, for those who follow. */
+export interface Look {
+  readonly t: "look";
+  readonly sight: Sight;
 }
 
 export interface InkStyle {
@@ -178,6 +188,7 @@ export type ClientMessage =
   | Moderate
   | Vote
   | Presence
+  | Look
   | Ink
   | Profile
   | Ping;
@@ -316,6 +327,18 @@ export interface PeerPresence {
   readonly tool: string;
 }
 
+export interface PeerLook {
+  readonly t: "peer_look";
+  readonly session: string;
+  readonly sight: Sight;
+}
+
+/** A host asks everybody to see what they see, at this connection. */
+export interface Gathered {
+  readonly t: "gathered";
+  readonly session: string;
+}
+
 export interface PeerInk {
   readonly t: "peer_ink";
   readonly session: string;
@@ -364,6 +387,8 @@ export type ServerMessage =
   | Joined
   | Left
   | PeerPresence
+  | PeerLook
+  | Gathered
   | PeerInk
   | PreviewMessage
   | EngineStatus

@@ -12,6 +12,7 @@ import type {
   RecordId,
   Role,
   RoomRecord,
+  Sight,
   TextField,
 } from "../protocol/messages";
 import type { Past } from "./past";
@@ -31,6 +32,8 @@ export interface Peer {
   muted: boolean;
   cursor: readonly [number, number] | null;
   tool: string;
+  /** What they see; null before they have said so. */
+  sight: Sight | null;
 }
 
 /** A peer's stroke in progress; `points` are canvas coordinates and grow. */
@@ -57,6 +60,8 @@ export interface RoomEvents {
   people: () => void;
   ink: () => void;
   previews: () => void;
+  /** A host asks everybody to see what they see, at this connection. */
+  gathered: (session: string) => void;
   /** Something of ours was refused: `reason` is a sentence for people. */
   refused: (code: string, reason: string) => void;
 }
@@ -111,6 +116,8 @@ export interface RoomClient {
   invite(role: Role, expiresMs: number | null): Promise<string | null>;
 
   setCursor(cursor: readonly [number, number] | null, tool: string): void;
+  /** What this person sees, for those who follow. */
+  setSight(sight: Sight): void;
   setProfile(name: string, color: string): void;
   /** Ink of a stroke in progress: all its points so far (canvas units, pressure 0..1); sends what is new, at most 30 times a second. */
   sendInk(

@@ -27,6 +27,7 @@ import {
   type Role,
   type RoomRecord,
   type ServerMessage,
+  type Sight,
   type TextField,
   type Welcome,
 } from "../protocol/messages";
@@ -237,6 +238,11 @@ export class Session implements RoomClient {
     this.#ports.ephemeralWaits();
   }
 
+  setSight(sight: Sight): void {
+    this.#ephemeral.look(sight);
+    this.#ports.ephemeralWaits();
+  }
+
   setProfile(name: string, color: string): void {
     this.name = clean(name, 80);
     if (colorFault(color) === null) this.color = color;
@@ -416,8 +422,12 @@ export class Session implements RoomClient {
       case "joined":
       case "left":
       case "peer_presence":
+      case "peer_look":
       case "peer_ink":
         this.#accompanied(message);
+        break;
+      case "gathered":
+        this.#emitter.emit("gathered", message.session);
         break;
       case "pong":
         break;
@@ -483,7 +493,10 @@ export class Session implements RoomClient {
   }
 
   #accompanied(
-    message: Extract<ServerMessage, { t: "joined" | "left" | "peer_presence" | "peer_ink" }>,
+    message: Extract<
+      ServerMessage,
+      { t: "joined" | "left" | "peer_presence" | "peer_look" | "peer_ink" }
+    >,
   ): void {
     switch (message.t) {
       case "joined":
@@ -495,6 +508,9 @@ export class Session implements RoomClient {
         break;
       case "peer_presence":
         this.#company.move(message);
+        break;
+      case "peer_look":
+        this.#company.look(message);
         break;
       case "peer_ink":
         if (!this.records.has(message.stroke)) this.#company.draw(message);

@@ -203,6 +203,8 @@ export class FakeRoom implements RoomClient {
 
   setCursor(): void {}
 
+  setSight(): void {}
+
   setProfile(name: string, color: string): void {
     this.name = name;
     this.color = color;

@@ -12,7 +12,8 @@ export type ToolName =
   | "frame"
   | "mask"
   | "note"
-  | "comment";
+  | "comment"
+  | "laser";
 
 export interface BrushSettings {
   readonly color: string;
@@ -42,6 +43,7 @@ export class Desk implements OverlayModel {
   #draft: Box | null = null;
   #ink: OwnInk | null = null;
   #nib: { readonly at: Point; readonly size: number } | null = null;
+  #laser: Point | null = null;
   #frameWord = "Frame";
   readonly #listeners = new Set<() => void>();
   readonly #heldListeners = new Set<() => void>();
@@ -65,6 +67,7 @@ export class Desk implements OverlayModel {
   set tool(tool: ToolName) {
     this.#tool = tool;
     this.#nib = null;
+    this.#laser = null;
     this.#held();
   }
 
@@ -197,6 +200,15 @@ export class Desk implements OverlayModel {
 
   set nib(nib: { readonly at: Point; readonly size: number } | null) {
     this.#nib = nib;
+    this.#changed();
+  }
+
+  get laser(): Point | null {
+    return this.#laser;
+  }
+
+  set laser(laser: Point | null) {
+    this.#laser = laser;
     this.#changed();
   }
 

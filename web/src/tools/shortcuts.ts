@@ -43,6 +43,7 @@ const TOOLS: Readonly<Record<string, ToolName>> = {
   KeyM: "mask",
   KeyN: "note",
   KeyC: "comment",
+  KeyL: "laser",
 };
 
 const PLAIN: Readonly<Record<string, Exclude<Action["do"], "tool">>> = {

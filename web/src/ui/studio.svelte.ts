@@ -15,6 +15,7 @@ import type { RoomClient } from "../sync/room-client";
 import { InkTool } from "../tools/brush";
 import { Desk, type ToolName } from "../tools/desk";
 import { FrameTool, placeFrame, selectedFrame, usualSize } from "../tools/frames";
+import { LaserTool } from "../tools/laser";
 import { PanTool } from "../tools/pan";
 import { placePictures } from "../tools/placing";
 import { Pointers } from "../tools/pointers";
@@ -22,6 +23,7 @@ import { deleteSelection, SelectTool } from "../tools/select";
 import { PlaceTool } from "../tools/sticking";
 import type { Bench, Tool } from "../tools/tool";
 import { Council } from "./council.svelte";
+import { Following } from "./following.svelte";
 import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
@@ -50,6 +52,7 @@ export class Studio {
   readonly council: Council;
   readonly talk: Talk;
   readonly polling: Polling;
+  readonly following: Following;
   /** Going back over what the room was, while that is open. */
   journey = $state.raw<Journey | null>(null);
   readonly desk = new Desk();
@@ -96,8 +99,10 @@ export class Studio {
       mask: new InkTool(bench, "mask"),
       frame: new FrameTool(bench),
       note: new PlaceTool((at) => this.#stick(at)),
+      laser: new LaserTool(bench),
       comment: new PlaceTool((at) => this.#beginThread(at)),
     };
+    this.following = new Following(room, this.view);
     this.#pointers = new Pointers(this.view.element, {
       view: this.view,
       tool: () => this.tools[this.desk.tool],
@@ -273,7 +278,7 @@ export class Studio {
 
   mayHold(tool: ToolName): boolean {
     if (tool === "comment") return this.talk.mayTalk;
-    return tool === "pan" || this.council.mayChange;
+    return tool === "pan" || tool === "laser" || this.council.mayChange;
   }
 
   set isSpaceDown(isDown: boolean) {
@@ -424,6 +429,7 @@ export class Studio {
     for (const stop of this.#stops) stop();
     this.#pointers.close();
     this.talk.close();
+    this.following.close();
     this.view.close();
   }
 
