@@ -383,6 +383,7 @@ class HostedRoom:
             people=[other.person for other in self.seats],
             limits=self._limits,
             engine=self._generation.engine,
+            now_ms=self._now_ms(),
             badge=seat.badge,
         )
         seat.sender.send_join(packed(welcome))

@@ -98,6 +98,16 @@ class Gather(_Deed, frozen=True, tag="gather"):
     """Ask everybody to see what one sees."""
 
 
+class StartTimer(_Deed, frozen=True, tag="timer"):
+    """Give everybody so many seconds from now; ends the timer before."""
+
+    seconds: Annotated[int, Meta(ge=1, le=24 * 60 * 60)]
+
+
+class StopTimer(_Deed, frozen=True, tag="stop_timer"):
+    """Put the timer away."""
+
+
 Deed = (
     SetAccess
     | MakeInvite
@@ -113,4 +123,6 @@ Deed = (
     | Reveal
     | ClosePoll
     | Gather
+    | StartTimer
+    | StopTimer
 )

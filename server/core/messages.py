@@ -215,6 +215,8 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     people: list[Person]
     limits: Limits
     engine: Engine
+    now_ms: int = 0
+    """The server's clock, milliseconds since 1970: what records say of time goes by it."""
     badge: str = ""
     """Proves over HTTP that a request is of this session; good as long as it lasts."""
 

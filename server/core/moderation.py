@@ -25,6 +25,8 @@ from server.core.deeds import (
     SetAccess,
     SetLock,
     SetRole,
+    StartTimer,
+    StopTimer,
     TakeBack,
 )
 from server.core.errors import Refusal
@@ -42,12 +44,14 @@ from server.core.records import (
     Put,
     Record,
     Role,
+    Timer,
     Version,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TIMER_ID = ":timer:room"
 MAX_MEMBERS, MAX_INVITES, MAX_LOCKS = 1_000, 100, 1_000
 
 
@@ -78,11 +82,10 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
             return [_revoked(id, records)]
         case SetRole() | Mute() | Ban():
             return _decide(deed, records, host)
-        case Kick(person=person):
-            _check_is_other(person, host)
-            return []
-        case Gather():
-            return []
+        case Kick() | Gather():
+            return _passing(deed, host)
+        case StartTimer() | StopTimer():
+            return _timed(deed, records, host)
         case SetLock():
             return _lock(deed, records)
         case OpenPoll() | Reveal() | ClosePoll():
@@ -129,6 +132,22 @@ def _revoked(id: str, records: Mapping[str, Record]) -> Delete:
     if not isinstance(records.get(id), Invite):
         raise Refusal("missing", "there is no such link (any more)")
     return Delete(id)
+
+
+def _passing(deed: Kick | Gather, host: Decider) -> list[Change]:
+    """What leaves no trace in the room."""
+    if isinstance(deed, Kick):
+        _check_is_other(deed.person, host)
+    return []
+
+
+def _timed(
+    deed: StartTimer | StopTimer, records: Mapping[str, Record], host: Decider
+) -> list[Change]:
+    before: list[Change] = [Delete(TIMER_ID)] if TIMER_ID in records else []
+    if isinstance(deed, StopTimer):
+        return before
+    return [*before, Put(Timer(id=TIMER_ID, ends_ms=host.now_ms + deed.seconds * 1_000))]
 
 
 def _decide(

@@ -292,6 +292,14 @@ class Poll(_Record, frozen=True, tag="poll"):
     """Dots of all together; empty until a host reveals them."""
 
 
+class Timer(_Record, frozen=True, tag="timer"):
+    """Server-owned, one a room: the time that a host gives everybody."""
+
+    id: OwnedId
+    ends_ms: TimeMs
+    """By the server's clock."""
+
+
 class Ballot(_Record, frozen=True, tag="ballot"):
     """Server-owned: the dots of one person, whose id is in its own. Gone once they are counted."""
 
@@ -315,6 +323,7 @@ Record = (
     | Member
     | Invite
     | Lock
+    | Timer
     | Poll
     | Ballot
 )
@@ -322,7 +331,7 @@ TALK = (Chat, Comment)
 """What people say, rather than what they make."""
 STAMPED = (*TALK, Version)
 """What bears its time and stays as it is; undo passes over it."""
-PEOPLE = (Access, Member, Invite, Lock, Poll, Ballot)
+PEOPLE = (Access, Member, Invite, Lock, Timer, Poll, Ballot)
 """Records about people rather than about the canvas."""
 SERVER_OWNED = (Job, Candidate, *PEOPLE)
 TEXT_FIELDS: dict[str, frozenset[str]] = {

@@ -1,7 +1,8 @@
-"""One points with a laser, follows, and is brought to what a host sees. Rules T14 to T16."""
+"""Pointing with a laser, following, being brought along, a timer. Rules T14 to T17."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,3 +90,17 @@ def test_t16_a_laser_leaves_a_trail_that_fades(
     bo.page.screenshot(path=pictures / "laser.png")
     bo.wait(f"({_REDDISH})([650, 470, 20]) === 0")
     assert len(ann.records("stroke")) == len(bo.records("stroke")) == 1
+
+
+def test_t17_everybody_sees_how_much_time_a_host_gave(
+    ann: StudioPage, bo: StudioPage, pictures: Path
+) -> None:
+    ann.page.get_by_test_id("people").click()
+    ann.page.get_by_test_id("timer-3").click()
+    ann.page.screenshot(path=pictures / "timer.png")
+    assert re.fullmatch(r"(3:00|2:5\d)", bo.page.get_by_test_id("timer").inner_text())
+    assert bo.page.get_by_test_id("stop-timer").count() == 0
+    ann.page.get_by_test_id("people").click()
+    ann.page.get_by_test_id("stop-timer").click()
+    bo.wait_for_count("timer", 0)
+    assert bo.page.get_by_test_id("timer").count() == 0

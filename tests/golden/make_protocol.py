@@ -110,6 +110,9 @@ VERSION: Json = {
     "type": "version", "id": "version-1", "by": "ann", "name": "First", "seq": 7,
     "at_ms": 1_790_000_000_000,
 }  # fmt: skip
+TIMER: Json = {
+    "type": "timer", "id": ":timer:room", "by": "ann", "ends_ms": 1_790_000_000_000,
+}  # fmt: skip
 STYLE: Json = {
     "kind": "stroke", "size": 8.0, "color": "#1e1e1e", "opacity": 1.0, "erase": False,
     "pen": True, "layer": None, "frame": None,
@@ -151,6 +154,8 @@ DEEDS: list[Json] = [
     {"d": "reveal"},
     {"d": "close_poll"},
     {"d": "gather"},
+    {"d": "timer", "seconds": 300},
+    {"d": "stop_timer"},
 ]
 
 CLIENT: dict[str, Json] = {
@@ -203,7 +208,7 @@ SERVER: dict[str, Json] = {
         "t": "welcome", "protocol": 1, "session": "s1", "person": "ann", "epoch": "e1",
         "seq": 300, "mode": "snapshot", "people": [PERSON],
         "limits": {"message_bytes": 1048576, "blob_bytes": 33554432, "blob_px": 67108864},
-        "engine": ENGINE, "badge": "b1",
+        "engine": ENGINE, "now_ms": 1_790_000_000_000, "badge": "b1",
     },
     "snapshot of every kind of record": {
         "t": "snapshot",
@@ -211,7 +216,7 @@ SERVER: dict[str, Json] = {
             by(LAYER, "ann"), by(STROKE, "ann"), by(IMAGE, "bob"), by(FRAME, "bob"),
             by(MASK, "bob"), by(NOTE, "ann"), by(CHAT, "ann"), by(COMMENT, "bob"),
             JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK, POLL,
-            BALLOT, VERSION,
+            BALLOT, VERSION, TIMER,
         ],
     },
     "ready": {"t": "ready", "seq": 300},

@@ -112,6 +112,10 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     }, ms);
   }
 
+  now(): number {
+    return this.#world.now();
+  }
+
   upload: SessionPorts["upload"] = (file, limits, badge) => this.#blobs.upload(file, limits, badge);
   saveRoom: SessionPorts["saveRoom"] = (badge) => this.#files.save(badge);
   openFile: SessionPorts["openFile"] = (file, badge) => this.#files.open(file, badge);

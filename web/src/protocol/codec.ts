@@ -171,6 +171,7 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
     people: listOf(person),
     limits: mapOf({ message_bytes: count, blob_bytes: count, blob_px: count }),
     engine,
+    now_ms: count,
     badge: word,
   }),
   snapshot: mapOf({ records: listOf(recordFault) }),

@@ -35,6 +35,7 @@ export type {
   Sampler,
   Stroke,
   TextField,
+  Timer,
   Version,
 } from "./records";
 
@@ -113,7 +114,9 @@ export type Deed =
   | { readonly d: "poll"; readonly over: "candidates" | "notes"; readonly dots: number }
   | { readonly d: "reveal" }
   | { readonly d: "close_poll" }
-  | { readonly d: "gather" };
+  | { readonly d: "gather" }
+  | { readonly d: "timer"; readonly seconds: number }
+  | { readonly d: "stop_timer" };
 
 /** Decide about the room or somebody in it; the op that does it has this id. */
 export interface Moderate {
@@ -259,6 +262,8 @@ export interface Welcome {
   readonly people: readonly Person[];
   readonly limits: Limits;
   readonly engine: EngineStatus;
+  /** The server's clock, milliseconds since 1970. */
+  readonly now_ms: number;
   /** Proves over HTTP that a request is of this session. */
   readonly badge: string;
 }

@@ -257,13 +257,20 @@ export interface Poll extends Base {
   readonly tally: Readonly<Record<RecordId, number>>;
 }
 
+/** Server-owned, one a room: the time that a host gives everybody. */
+export interface Timer extends Base {
+  readonly type: "timer";
+  /** By the server's clock. */
+  readonly ends_ms: number;
+}
+
 /** Server-owned: one's own dots. Nobody is sent those of others. */
 export interface Ballot extends Base {
   readonly type: "ballot";
   readonly dots: Readonly<Record<RecordId, number>>;
 }
 
-export type PeopleRecord = Access | Member | Invite | Lock | Poll | Ballot;
+export type PeopleRecord = Access | Member | Invite | Lock | Timer | Poll | Ballot;
 export type RoomRecord =
   | Layer
   | Stroke

@@ -192,6 +192,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
   member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
   invite: { role, digest: anyText, expires_ms: optional(anyCount) },
   lock: { of: recordId },
+  timer: { ends_ms: anyCount },
   poll: {
     over: either("candidates", "notes"),
     dots: whole(1, MAX_DOTS),
@@ -202,7 +203,15 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
   ballot: { dots: mapOf(MAX_DOTS, recordId, whole(1, MAX_DOTS)) },
 };
 
-const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock", "poll", "ballot"];
+const ABOUT_PEOPLE: readonly string[] = [
+  "access",
+  "member",
+  "invite",
+  "lock",
+  "timer",
+  "poll",
+  "ballot",
+];
 const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate", ...ABOUT_PEOPLE]);
 const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
   frame: ["prompt", "negative"],

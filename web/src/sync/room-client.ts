@@ -79,6 +79,8 @@ export interface RoomClient {
   readonly connectionReason: string;
   /** The code with which the connection was closed last; 0 before. */
   readonly closeCode: number;
+  /** The server's clock: milliseconds since 1970, give or take the way of a message. */
+  readonly now: number;
   /** Ops that the server has not acknowledged (acknowledged means: on its disk). */
   readonly unsaved: number;
   readonly canUndo: boolean;

@@ -53,6 +53,8 @@ export interface Profile {
 export interface SessionPorts {
   readonly keeper: Keeper;
   newId(): string;
+  /** Milliseconds since 1970, by this machine's clock. */
+  now(): number;
   /** Work waits to be sent. */
   workWaits(): void;
   /** A cursor or ink waits to be sent, at the pace of `ephemeral` messages. */
@@ -86,6 +88,8 @@ export class Session implements RoomClient {
   connectionReason = "";
   closeCode = 0;
   #badge = "";
+  /** By how much this clock is behind the server's. */
+  #behindMs = 0;
   /** Who waits for a link, by the id of what asked for it. */
   readonly #awaited = new Map<string, (link: string | null) => void>();
   readonly #ports: SessionPorts;
@@ -140,6 +144,9 @@ export class Session implements RoomClient {
     const access = this.records.get(":access:room");
     const letsViewers = access?.type === "access" && access.talk;
     return !this.isMuted && (this.role !== "viewer" || letsViewers);
+  }
+  get now(): number {
+    return this.#ports.now() + this.#behindMs;
   }
   get unsaved(): number {
     return this.#replica.outbox.unsaved;
@@ -439,6 +446,7 @@ export class Session implements RoomClient {
     this.#joining = { welcome, records: [], applied: [] };
     this.#replica.person = welcome.person;
     this.#badge = welcome.badge;
+    this.#behindMs = welcome.now_ms - this.#ports.now();
     this.limits = welcome.limits;
     this.engine = welcome.engine;
     this.#previews.latest.clear();

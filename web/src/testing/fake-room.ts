@@ -82,6 +82,8 @@ export class FakeRoom implements RoomClient {
     return this.role !== "viewer" && !this.isMuted;
   }
 
+  now = 0;
+
   get mayTalk(): boolean {
     return this.mayChange;
   }

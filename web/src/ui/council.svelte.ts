@@ -5,7 +5,7 @@
  */
 
 import { createSubscriber } from "svelte/reactivity";
-import type { Access, Deed, Invite, Member, RecordId, Role } from "../protocol/messages";
+import type { Access, Deed, Invite, Member, RecordId, Role, Timer } from "../protocol/messages";
 import type { RoomClient } from "../sync/room-client";
 
 /** Somebody in the people list, however many connections they have. */
@@ -79,6 +79,12 @@ export class Council {
 
   get banned(): Member[] {
     return this.#records("member").filter(({ banned }) => banned);
+  }
+
+  get timer(): Timer | null {
+    this.#onRecords();
+    const timer = this.#room.records.get(":timer:room");
+    return timer?.type === "timer" ? timer : null;
   }
 
   isLocked(id: RecordId): boolean {

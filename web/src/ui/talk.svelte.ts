@@ -179,6 +179,12 @@ export class Talk {
   #said(text: string) {
     const line = clean(text.trim(), MAX_LINE);
     if (line === "") return null;
-    return { id: this.#room.newId(), by: "", text: line, name: this.#room.name, at_ms: Date.now() };
+    return {
+      id: this.#room.newId(),
+      by: "",
+      text: line,
+      name: this.#room.name,
+      at_ms: this.#room.now,
+    };
   }
 }

@@ -17,6 +17,7 @@ export function makeWelcome(fields: Partial<Welcome> = {}): Welcome {
     people: [],
     limits: { message_bytes: 1 << 20, blob_bytes: 1 << 25, blob_px: 1 << 26 },
     engine: { t: "engine", state: "ready", detail: "", model: null },
+    now_ms: 0,
     badge: "badge",
     ...fields,
   };
@@ -35,6 +36,7 @@ export class Bench {
         forget: (id) => void this.kept.delete(id),
       },
       newId: () => `id-${String(++this.#numIds).padStart(8, "0")}`,
+      now: () => 0,
       workWaits: () => {},
       ephemeralWaits: () => {},
       upload: () => Promise.reject(new Error("not here")),

@@ -186,6 +186,7 @@ export class StormyPage implements Seat {
         },
       },
       newId: this.newId,
+      now: () => 0,
       workWaits: () => {},
       ephemeralWaits: () => {},
       upload: () => Promise.reject(new Error("not here")),
