@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.from_thread
+import anyio.to_thread
 import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -15,6 +18,7 @@ from server.core.ids import RoomId
 from server.core.records import Count
 from server.net.founding import found_room, refused
 from server.net.http import body_of, error, seat_of
+from server.render import timelapse
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES = 1_024
 PIECE_BYTES = 64 * 1024
 LENGTH_BYTES = 4
+FILMS = {
+    "webp": ("image/webp", timelapse.as_webp),
+    "frames": ("application/zip", timelapse.as_folder),
+}
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -43,6 +51,7 @@ def routes() -> list[Route]:
     return [
         Route("/rooms/{room}/history", history, methods=["GET"]),
         Route("/rooms/{room}/branches", branch, methods=["POST"]),
+        Route("/rooms/{room}/timelapse", film, methods=["GET"]),
     ]
 
 
@@ -52,7 +61,7 @@ async def history(request: Request) -> Response:
     hosted = await _editable(request)
     if isinstance(hosted, Response):
         return hosted
-    messages = hub.history(hosted.id, int(hosted.seq))
+    messages = hub.history(hosted.id, hosted.seq)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return StreamingResponse(framed(messages), 200, headers, "application/octet-stream")
 
@@ -82,6 +91,39 @@ async def branch(request: Request) -> Response:
             return error(503, "not_stored", str(failure))
         read = partial(blobs.get, hosted.id)
         return await found_room(request, records, blobs_of(records), read)
+
+
+async def film(request: Request) -> Response:
+    """`GET /rooms/{room}/timelapse`: the history as an animated WebP, or as a folder of frames."""
+    hub: Hub = request.app.state.hub
+    blobs: BlobStore = request.app.state.blobs
+    kind = request.query_params.get("as", "webp")
+    if kind not in FILMS:
+        return error(400, "bad_request", f"expected one of {', '.join(FILMS)}, got {kind[:40]!r}")
+    hosted = await _editable(request)
+    if isinstance(hosted, Response):
+        return hosted
+    founding: asyncio.Semaphore = request.app.state.founding
+    if founding.locked():
+        return error(429, "rate", "others are making films or rooms: try again in a few seconds")
+    media_type, encode = FILMS[kind]
+
+    def drawn() -> bytes:
+        return encode(timelapse.draw(timelapse.scenes(past), hosted.id, fetch))
+
+    def fetch(blob: str) -> bytes | None:
+        return anyio.from_thread.run(blobs.get, hosted.id, blob)
+
+    async with founding:
+        try:
+            past = [message async for message in hub.history(hosted.id, hosted.seq)]
+            data = await anyio.to_thread.run_sync(drawn)
+        except StoreError as failure:
+            return error(503, "not_stored", str(failure))
+    if not data:
+        return error(404, "no_moment", "expected a room in which something was drawn")
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(data, 200, headers, media_type)
 
 
 async def _editable(request: Request) -> HostedRoom | Response:

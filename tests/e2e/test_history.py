@@ -1,10 +1,11 @@
-"""Somebody names a version, goes back over the room and branches off. Rules T10, T11, T12."""
+"""Somebody names a version, goes back over the room and branches off. Rules T10 to T12, T18."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from tests.e2e.studio_page import StudioPage
 
@@ -38,7 +39,7 @@ def num_dark(page: Page) -> int:
 
 
 def test_t12_one_goes_back_over_a_room_and_branches_off(
-    atelier: ServerProcess, browser: Browser, pictures: Path
+    atelier: ServerProcess, browser: Browser, tmp_path: Path, pictures: Path
 ) -> None:
     ann = StudioPage(browser).open(atelier.url + "/")
     ann.look_at(-400, -300)
@@ -67,6 +68,12 @@ def test_t12_one_goes_back_over_a_room_and_branches_off(
     name = ann.page.evaluate("window.__atelier.room.name")
     assert name in ann.page.get_by_test_id("moment-label").inner_text()
     ann.page.screenshot(path=pictures / "history.png")
+    with ann.page.expect_download() as filming:
+        ann.page.get_by_test_id("film").click()
+    film = tmp_path / "film.webp"
+    filming.value.save_as(film)
+    with Image.open(film) as webp:
+        assert getattr(webp, "n_frames", 1) == 3
 
     with ann.page.expect_navigation():
         ann.page.get_by_test_id("branch").click()

@@ -1,13 +1,16 @@
-"""Going back over a room, and branching off from it, over HTTP. Rules T10 to T12."""
+"""Going back over a room, and branching off from it, over HTTP. Rules T10 to T12, T18."""
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import httpx
 import msgspec
 import pytest
+from PIL import Image as Pixels
 
 from server.client import RoomClient
 from server.core.deeds import Clear, SetAccess
@@ -203,3 +206,38 @@ async def test_t12_not_too_many_rooms_are_made_at_once(
         answer = await http.post(branch(ann.room), json={"seq": 1})
     assert (answer.status_code, answer.json()["error"]) == (429, "rate")
     assert (await http.post(branch(ann.room), json={"seq": 1})).status_code == 201
+
+
+def film(room: str, kind: str = "webp") -> str:
+    return f"/rooms/{room}/timelapse?as={kind}"
+
+
+async def test_t18_who_may_change_a_room_gets_a_film_of_it(
+    served: Served, http: httpx.AsyncClient, ann: RoomClient
+) -> None:
+    answer = await http.get(film(ann.room))
+    assert (answer.status_code, answer.json()["error"]) == (404, "no_moment")
+    await http.put(path(ann.room, PICTURE), content=PICTURE)
+    await ann.submit(Put(stroke("one", (0, 0), (9, 9))))
+    await ann.submit(Put(IMAGE))
+    answer = await http.get(film(ann.room))
+    assert answer.headers["content-type"] == "image/webp"
+    with Pixels.open(BytesIO(answer.content)) as webp:
+        assert getattr(webp, "n_frames", 1) == 2
+    answer = await http.get(film(ann.room, "frames"))
+    with zipfile.ZipFile(BytesIO(answer.content)) as folder:
+        assert len(folder.namelist()) == 2
+        with Pixels.open(BytesIO(folder.read("frame-0002.png"))) as last:
+            assert (0x33, 0x66, 0xCC) in {c for _, c in last.getcolors(1 << 20) or []}
+
+    answer = await http.get(film(ann.room, "gif"))
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+    founding = served.app.state.founding
+    async with founding, founding:
+        answer = await http.get(film(ann.room))
+    assert (answer.status_code, answer.json()["error"]) == (429, "rate")
+    await ann.decide(SetAccess(open=True, role="viewer"))
+    async with RoomClient(served.url, ann.room) as viewer:
+        badge = {"authorization": f"Bearer {viewer.badge}"}
+        answer = await http.get(film(ann.room), headers=badge)
+    assert (answer.status_code, answer.json()["error"]) == (403, "viewer")

@@ -120,6 +120,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   saveRoom: SessionPorts["saveRoom"] = (badge) => this.#files.save(badge);
   openFile: SessionPorts["openFile"] = (file, badge) => this.#files.open(file, badge);
   history: SessionPorts["history"] = (badge) => this.#files.history(badge);
+  film: SessionPorts["film"] = (kind, badge) => this.#files.film(kind, badge);
   branch: SessionPorts["branch"] = (seq, badge) => this.#files.branch(seq, badge);
   blobUrl: SessionPorts["blobUrl"] = (blob) => this.#blobs.url(blob);
   keepProfile: SessionPorts["keepProfile"] = (profile) => keepProfile(this.#world.storage, profile);

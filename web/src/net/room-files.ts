@@ -33,6 +33,12 @@ export class RoomFiles {
     return new Uint8Array(await response.arrayBuffer());
   }
 
+  /** The history as an animated WebP, or as a ZIP of frames; throws RoomFileError. */
+  async film(kind: "webp" | "frames", badge: string): Promise<Blob> {
+    const response = await this.#send(`timelapse?as=${kind}`, "GET", badge);
+    return await response.blob();
+  }
+
   /** The id of a new room that begins as this one was after an op; throws RoomFileError. */
   async branch(seq: number, badge: string): Promise<string> {
     const body = new Blob([JSON.stringify({ seq })]);

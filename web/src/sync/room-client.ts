@@ -138,6 +138,8 @@ export interface RoomClient {
   openFile(file: Blob): Promise<string>;
   /** All that can be gone back over, as of now. */
   past(): Promise<Past>;
+  /** The history as an animated WebP, or as a ZIP of frames. */
+  film(kind: "webp" | "frames"): Promise<Blob>;
   /** Make a new room that begins as this one was after op number `seq`; its id. */
   branch(seq: number): Promise<string>;
   blobUrl(blob: string): string;

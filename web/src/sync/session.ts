@@ -63,6 +63,7 @@ export interface SessionPorts {
   saveRoom(badge: string): Promise<Blob>;
   openFile(file: Blob, badge: string): Promise<string>;
   history(badge: string): Promise<Uint8Array>;
+  film(kind: "webp" | "frames", badge: string): Promise<Blob>;
   branch(seq: number, badge: string): Promise<string>;
   blobUrl(blob: string): string;
   keepProfile(profile: Profile): void;
@@ -284,6 +285,10 @@ export class Session implements RoomClient {
 
   async past(): Promise<Past> {
     return new Past(decodeHistory(await this.#ports.history(this.#badge)));
+  }
+
+  film(kind: "webp" | "frames"): Promise<Blob> {
+    return this.#ports.film(kind, this.#badge);
   }
 
   branch(seq: number): Promise<string> {

@@ -240,6 +240,10 @@ export class FakeRoom implements RoomClient {
     return Promise.reject(new Error("this room is in memory only"));
   }
 
+  film(): Promise<Blob> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
   branch(): Promise<string> {
     return Promise.reject(new Error("this room is in memory only"));
   }

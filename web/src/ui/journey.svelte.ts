@@ -66,6 +66,11 @@ export class Journey implements Showable {
     if (changes.length > 0) this.#emitter.emit("records", changes);
   }
 
+  /** All of it as an animated WebP, or as a ZIP of frames. */
+  film(kind: "webp" | "frames"): Promise<Blob> {
+    return this.#room.film(kind);
+  }
+
   /** The id of a new room that begins like this. */
   branch(): Promise<string> {
     return this.#room.branch(this.moment?.seq ?? 0);

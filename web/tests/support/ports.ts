@@ -43,6 +43,7 @@ export class Bench {
       saveRoom: () => Promise.reject(new Error("not here")),
       openFile: () => Promise.reject(new Error("not here")),
       history: () => Promise.reject(new Error("not here")),
+      film: () => Promise.reject(new Error("not here")),
       branch: () => Promise.reject(new Error("not here")),
       blobUrl: (blob) => blob,
       keepProfile: () => {},

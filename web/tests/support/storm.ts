@@ -193,6 +193,7 @@ export class StormyPage implements Seat {
       saveRoom: () => Promise.reject(new Error("not here")),
       openFile: () => Promise.reject(new Error("not here")),
       history: () => Promise.reject(new Error("not here")),
+      film: () => Promise.reject(new Error("not here")),
       branch: () => Promise.reject(new Error("not here")),
       blobUrl: () => "",
       keepProfile: () => {},
