@@ -6,7 +6,7 @@
 
 import { createSubscriber } from "svelte/reactivity";
 import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from "../canvas/camera";
-import { type Box, boxCenter, type Point } from "../canvas/geometry";
+import { type Box, boxCenter, type Point, unionBoxes } from "../canvas/geometry";
 import { recordsIn } from "../canvas/hit";
 import { View } from "../canvas/view";
 import type { Candidate, Comment, Frame, JobRecord, RecordId } from "../protocol/messages";
@@ -411,7 +411,7 @@ export class Studio {
   }
 
   zoomFit(): void {
-    this.view.fit(this.insets);
+    this.view.fit(this.insets, this.#contentBox());
   }
 
   /** Whether the panel of the selected frame lies above the tools, not beside the canvas. */
@@ -473,7 +473,7 @@ export class Studio {
   #startInTheMiddle(): void {
     const { width, height } = this.view.size;
     this.view.look({ x: -width / 2, y: -height / 2, zoom: 1 });
-    const box = () => this.view.contentBox();
+    const box = () => this.#contentBox();
     const show = () => this.view.look(fitted(box() ?? START, this.view.size, this.insets));
     if (!this.isEmpty) show();
     if (this.room.connection === "online") return;
@@ -491,6 +491,14 @@ export class Studio {
     const { animals } = speech.words;
     const name = animals[Math.floor(Math.random() * animals.length)];
     if (this.room.name === "" && name) this.room.setProfile(name, this.room.color);
+  }
+
+  /** Around all that lies on the canvas, what is stuck and pinned to it too. */
+  #contentBox(): Box | null {
+    const boxes = [...this.talk.boxes];
+    const drawn = this.view.contentBox();
+    if (drawn) boxes.push(drawn);
+    return unionBoxes(boxes);
   }
 
   #middle(): Point {

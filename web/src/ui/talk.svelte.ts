@@ -5,7 +5,7 @@
  */
 
 import { createSubscriber } from "svelte/reactivity";
-import type { Point } from "../canvas/geometry";
+import type { Box, Point } from "../canvas/geometry";
 import { zAbove } from "../canvas/scene";
 import type { Chat, Comment, Note, RecordId } from "../protocol/messages";
 import { NOTE_SIDE } from "../protocol/records";
@@ -69,6 +69,13 @@ export class Talk {
   get threads(): Thread[] {
     this.#onBoard();
     return this.#board.threads;
+  }
+
+  /** Where notes and open threads are. */
+  get boxes(): Box[] {
+    const notes = this.notes.map(({ x, y }) => ({ x, y, w: NOTE_SIDE, h: NOTE_SIDE }));
+    const open = this.threads.filter(({ first }) => !first.resolved);
+    return [...notes, ...open.map(({ first: { x, y } }) => ({ x, y, w: 1, h: 1 }))];
   }
 
   /** Lines of others that came while the chat was closed. */
