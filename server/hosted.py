@@ -160,6 +160,9 @@ class HostedRoom:
     def saved(self) -> asyncio.Future[None]:
         """Done once all that has happened so far is durable; may raise StoreError."""
         saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.is_failed:
+            saving.set_exception(StoreError(NOT_SAVED_REASON))
+            return saving
         self._savings.add(saving)
 
         def done() -> None:

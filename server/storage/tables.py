@@ -119,16 +119,18 @@ def finish_snapshot(
     """From now on the snapshot counts, and entries before it may go that nobody needs."""
     connection.execute(sa.delete(snapshots).where(snapshots.c.room == room))
     connection.execute(sa.insert(snapshots), {"room": room, "seq": seq})
+    # Whoever goes back just now began from here: what came after it stays until the next time.
+    begun, _ = _history(connection, room)
     base, middle = _shorten_history(connection, room, seq, kept)
     leftover = sa.and_(parts.c.seq == seq, parts.c.part >= num_parts)
     stale = sa.or_(parts.c.seq.not_in([seq, base, middle]), leftover)
     connection.execute(sa.delete(parts).where(parts.c.room == room, stale))
     old = (entries.c.room == room, entries.c.seq <= seq - kept.entries)
     gone = sa.select(entries.c.room, entries.c.seq, entries.c.entry)
-    gone = gone.where(*old, entries.c.seq > base)
+    gone = gone.where(*old, entries.c.seq > begun)
     connection.execute(sa.insert(past).from_select(["room", "seq", "entry"], gone))
     connection.execute(sa.delete(entries).where(*old))
-    connection.execute(sa.delete(past).where(past.c.room == room, past.c.seq <= base))
+    connection.execute(sa.delete(past).where(past.c.room == room, past.c.seq <= begun))
 
 
 def _shorten_history(
@@ -137,7 +139,7 @@ def _shorten_history(
     """Which snapshots history begins from, now and once it is too long; `seq` is the newest."""
     base, middle = _history(connection, room)
     size = sa.func.coalesce(sa.func.sum(sa.func.length(past.c.entry)), 0)
-    query = sa.select(size).where(past.c.room == room)
+    query = sa.select(size).where(past.c.room == room, past.c.seq > base)
     num_bytes = connection.execute(query).scalar_one()
     share = max((seq - base) / kept.history, num_bytes / kept.history_bytes)
     if share > 1:

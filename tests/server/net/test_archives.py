@@ -117,6 +117,8 @@ async def test_t7_nothing_is_saved_before_it_is_durable(
     hosted.on_failed()
     with pytest.raises(StoreError):
         await saving
+    with pytest.raises(StoreError):
+        await hosted.saved()
 
 
 async def test_t8_a_file_makes_a_new_room_and_who_comes_first_is_its_host(

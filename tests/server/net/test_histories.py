@@ -18,9 +18,11 @@ from server.core.messages import Applied, Moment, Snapshot
 from server.core.records import Chat, Delete, Edit, Image, Put, Version
 from server.core.replica import Replica
 from server.net.histories import LENGTH_BYTES
+from server.storage.journal import SqliteJournal
 from tests.server.net.serving import Served, serving, settings_for
 from tests.server.net.test_archives import without_author
 from tests.server.net.test_http import path, picture
+from tests.server.storage.test_journal import until_snapshot
 from tests.support.canvas import frame, stroke
 
 if TYPE_CHECKING:
@@ -112,7 +114,9 @@ async def test_t10_what_is_too_far_back_is_forgotten_and_the_rest_begins_from_re
         http.headers["authorization"] = f"Bearer {ann.badge}"
         for number in range(60):
             await ann.submit(Put(stroke(f"s{number}", (0, 0), (9, 9))))
-        await served.app.state.hub.rooms[0].saved()
+        journal = served.hub._journal
+        assert isinstance(journal, SqliteJournal)
+        await until_snapshot(journal, 60)
         messages = await history_of(http, ann.room)
         replica = Replica()
         for message in messages:

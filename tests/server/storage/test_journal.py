@@ -244,6 +244,10 @@ async def test_j8_entries_that_a_snapshot_includes_can_be_gone_back_over(path: P
             assert base == 60
             assert {record.id for record in records} == {f"layer-{n}" for n in range(1, 61)}
             await check_history(journal, room, first=61)
+            # Whoever began before that may go on until the next snapshot.
+            assert [e.seq for e in await journal.entries_after(ROOM, 0, 2)] == [1, 2]
+        async with snapshotted(journal, room, (1,)):
+            await check_history(journal, room, first=61)
         with pytest.raises(StoreError, match="forgotten"):
             await journal.entries_after(ROOM, 59, 5)
 
