@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +12,8 @@ from starlette.routing import WebSocketRoute
 
 from server.core.tickets import Tickets
 from server.hub import Hub
-from server.net import http
+from server.net import archives, histories, http
+from server.net.founding import MAX_AT_ONCE
 from server.net.logins import Logins
 from server.net.ws import room_socket
 from server.ports import BlobStore, GenerationPort
@@ -54,7 +56,9 @@ def create_app(
         blobs = FolderBlobs(settings.data_dir / "blobs")
         generation = (make_generation or _generation)(settings, blobs)
         path = settings.data_dir / JOURNAL
-        async with SqliteJournal(path, keep_entries=settings.keep_entries) as journal:
+        async with SqliteJournal(
+            path, keep_entries=settings.keep_entries, keep_history=settings.keep_history
+        ) as journal:
             hub = Hub(
                 settings,
                 journal,
@@ -73,11 +77,17 @@ def create_app(
                 await hub.stop()
 
     app = Starlette(
-        routes=[WebSocketRoute("/ws/{room}", room_socket), *http.routes(settings)],
+        routes=[
+            WebSocketRoute("/ws/{room}", room_socket),
+            *archives.routes(),
+            *histories.routes(),
+            *http.routes(settings),
+        ],
         lifespan=lifespan,
     )
     app.state.settings = settings
     app.state.logins = Logins(settings)
+    app.state.founding = asyncio.Semaphore(MAX_AT_ONCE)
     app.state.tickets = Tickets(settings.ticket_s)
     return app
 

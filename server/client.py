@@ -40,6 +40,7 @@ from server.core.messages import (
     Joined,
     JoinReady,
     Left,
+    Look,
     Moderate,
     Op,
     Person,
@@ -52,6 +53,7 @@ from server.core.messages import (
     ServerMessage,
     Snapshot,
     Undo,
+    Vote,
     Welcome,
 )
 from server.core.records import PEOPLE, Change, Edit, Record
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
 
     from server.core.deeds import Deed, MakeInvite
 
-Request = Op | Undo | Redo | Accept | Discard | Moderate
+Request = Op | Undo | Redo | Accept | Discard | Moderate | Vote
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -230,6 +232,10 @@ class RoomClient:
         await self.until(lambda _: id in self._links)
         return self._links.pop(id)
 
+    async def vote(self, dots: dict[str, int]) -> int:
+        """Give these dots in the poll, instead of those given before; raises Refusal."""
+        return await self._ask(Vote(id=new_id(), dots=dots))
+
     async def generate(self, frame: str) -> str:
         """Ask for pictures of a frame; the id of the job, which appears among the records."""
         job = new_id()
@@ -239,7 +245,7 @@ class RoomClient:
     async def cancel(self, frame: str) -> None:
         await self.send(Cancel(frame=frame))
 
-    async def send(self, message: Presence | Ink | Profile | Generate | Cancel) -> None:
+    async def send(self, message: Presence | Look | Ink | Profile | Generate | Cancel) -> None:
         """Send what isn't answered; raises Disconnected."""
         async with self._sending:
             await self._send_now(message)

@@ -6,20 +6,22 @@ on an op is held back until that op is durable (J1); cursors, ink and previews g
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from server.core import access, codec, ids
-from server.core.deeds import Ban, Clear, Kick, MakeInvite, TakeBack
-from server.core.errors import Refusal
-from server.core.ids import PersonId, RoomId
+from server.core import access, codec, ids, polls
+from server.core.deeds import Ban, Clear, Gather, Kick, MakeInvite, TakeBack
+from server.core.errors import Refusal, StoreError
+from server.core.ids import NOBODY, PersonId, RoomId
 from server.core.messages import (
     PROTOCOL_VERSION,
     Ack,
     Applied,
     Engine,
+    Gathered,
     Generate,
     Hello,
     History,
@@ -28,6 +30,7 @@ from server.core.messages import (
     Limits,
     Moderate,
     PeerInk,
+    PeerLook,
     PeerPresence,
     Person,
     Preview,
@@ -92,6 +95,7 @@ class HostedRoom:
         self.seats = Seats()
         self._durable = int(room.seq)
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
+        self._savings: set[asyncio.Future[None]] = set()
         self.is_failed = False
 
     # --- for generation: ports.RoomPort ---------------------------------------------------------
@@ -99,6 +103,11 @@ class HostedRoom:
     @property
     def id(self) -> RoomId:
         return self._room.id
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest op."""
+        return int(self._room.seq)
 
     @property
     def records(self) -> Mapping[str, Record]:
@@ -111,7 +120,7 @@ class HostedRoom:
         if isinstance(outcome, Taken):
             self._log.append(outcome.entry)
             self._remember(outcome.entry)
-            self._when_durable(lambda: self.seats.broadcast(applied(outcome.entry)))
+            self._when_durable(lambda: self._broadcast(outcome.entry))
 
     def relay_preview(self, preview: Preview) -> None:
         key = ("preview", preview.frame, str(preview.index))
@@ -148,6 +157,22 @@ class HostedRoom:
         """Raise Refusal where somebody may only watch."""
         self._standing_now(seat).check_may_change()
 
+    def saved(self) -> asyncio.Future[None]:
+        """Done once all that has happened so far is durable; may raise StoreError."""
+        saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.is_failed:
+            saving.set_exception(StoreError(NOT_SAVED_REASON))
+            return saving
+        self._savings.add(saving)
+
+        def done() -> None:
+            self._savings.discard(saving)
+            if not saving.done():
+                saving.set_result(None)
+
+        self._when_durable(done)
+        return saving
+
     def enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody in as of now; they hear of it once all that they'll see is durable."""
         if self.is_new:
@@ -155,11 +180,11 @@ class HostedRoom:
             self.append(changes, seat.person_id)
         self.seats.expect(seat)
         seq = int(self._room.seq)
-        content = self._tail_since(hello)
+        content = self._tail_since(hello, seat.person_id)
         mode = "snapshot" if content is None else "tail"
         if content is None:
             # The records of this moment: the ops after it follow in their turn.
-            portions = in_portions(list(self._room.records.values()))
+            portions = in_portions(polls.shown(self._room.records, seat.person_id))
             content = (Snapshot(records=portion) for portion in portions)
         messages = content
 
@@ -173,11 +198,15 @@ class HostedRoom:
         seat.rename(person.name, person.color)
         self.seats.update(seat)
 
-    def relay(self, seat: Seat, message: PeerPresence | PeerInk, key: Key | None) -> None:
+    def relay(
+        self, seat: Seat, message: PeerPresence | PeerLook | PeerInk, key: Key | None
+    ) -> None:
         if not self.seats.is_here(seat):
             return
         if isinstance(message, PeerPresence):
             seat.presence = message
+        elif isinstance(message, PeerLook):
+            seat.look = message
         elif not (seat.standing.may_change or message.end):
             return
         self.seats.broadcast_ephemeral(message, key, but=seat)
@@ -193,7 +222,9 @@ class HostedRoom:
             return
         try:
             standing = self._standing_now(seat)
-            outcome = self._room.request(request, seat.person_id, self._now_ms(), standing)
+            outcome = self._room.request(
+                request, seat.person_id, self._now_ms(), standing, seat.person.name
+            )
         except Refusal as refusal:
             self._refuse(seat, request.id, refusal)
             return
@@ -227,6 +258,9 @@ class HostedRoom:
         if secret and isinstance(outcome, Taken):
             invited = Invited(id=request.id, link=f"{request.id}.{secret}")
             self._when_durable(lambda: seat.send(invited))
+        if isinstance(deed, Gather):
+            gathered = Gathered(session=seat.session)
+            self._when_durable(lambda: self.seats.broadcast_ephemeral(gathered, None, but=seat))
         if isinstance(deed, Kick):
             self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
         self._when_durable(self.review)
@@ -296,6 +330,10 @@ class HostedRoom:
         """Nothing that is held back may ever be said."""
         self.is_failed = True
         self._held.clear()
+        for saving in self._savings:
+            if not saving.done():
+                saving.set_exception(StoreError(NOT_SAVED_REASON))
+        self._savings.clear()
         self._log.close()
         self.seats.close(NOT_SAVED, NOT_SAVED_REASON)
         self.seats = Seats()
@@ -327,13 +365,13 @@ class HostedRoom:
 
     # --- what people hear ------------------------------------------------------------------------
 
-    def _tail_since(self, hello: Hello) -> Iterator[ServerMessage] | None:
+    def _tail_since(self, hello: Hello, person: PersonId) -> Iterator[ServerMessage] | None:
         """The ops since where somebody stood; None if they need a snapshot."""
         resume = hello.resume
         if resume is None or resume.epoch != self._room.epoch:
             return None
         missed = self._tail.since(resume.seq, self._room.seq)
-        return None if missed is None else map(applied, missed)
+        return None if missed is None else (applied(entry, person) for entry in missed)
 
     def _welcome(
         self, seat: Seat, seq: int, is_snapshot: bool, content: Iterable[ServerMessage]
@@ -348,6 +386,7 @@ class HostedRoom:
             people=[other.person for other in self.seats],
             limits=self._limits,
             engine=self._generation.engine,
+            now_ms=self._now_ms(),
             badge=seat.badge,
         )
         seat.sender.send_join(packed(welcome))
@@ -361,25 +400,33 @@ class HostedRoom:
     def _news_for(self, seat: Seat) -> Iterator[ServerMessage]:
         yield self._history(seat.person_id)
         for other in self.seats:
-            if other is not seat and other.presence is not None:
-                yield other.presence
+            if other is not seat:
+                yield from (news for news in (other.presence, other.look) if news is not None)
         yield from self._generation.previews(self.id)
 
     def _announce(self, taken: Taken, author: Seat, history: History) -> None:
         """An op is durable: tell everybody, and generation."""
         entry = taken.entry
-        packet = packed(applied(entry))
+        self._broadcast(entry, author if taken.as_asked else None)
         for seat in self.seats:
-            if seat is author and taken.as_asked:
-                seat.send(Ack(id=entry.id, seq=entry.seq))
-            else:
-                seat.sender.send(packet)
             if seat.person_id == entry.by:
                 seat.send(history)
         try:
             self._generation.changed(self, entry.changes, taken.before, PersonId(entry.by))
         except Exception:  # the op is taken and told: the room goes on
             logger.exception("generation failed on op %d of room %s", entry.seq, self.id)
+
+    def _broadcast(self, entry: Entry, asked_so: Seat | None = None) -> None:
+        """Tell everybody of an op; who asked for just this gets its number only."""
+        is_secret = polls.touches_ballots(entry.changes)
+        packet = packed(applied(entry, NOBODY))
+        for seat in self.seats:
+            if seat is asked_so:
+                seat.send(Ack(id=entry.id, seq=entry.seq))
+            elif is_secret:
+                seat.send(applied(entry, seat.person_id))
+            else:
+                seat.sender.send(packet)
 
     def _history(self, person: PersonId) -> History:
         undo, redo = self._room.history(person)
@@ -390,5 +437,7 @@ class HostedRoom:
         self._when_durable(lambda: seat.send(refused))
 
 
-def applied(entry: Entry) -> Applied:
-    return Applied(seq=entry.seq, id=entry.id, by=entry.by, changes=entry.changes)
+def applied(entry: Entry, person: PersonId) -> Applied:
+    """What this person hears of an op: all but the ballots of others."""
+    changes = polls.shown_changes(entry.changes, person)
+    return Applied(seq=entry.seq, id=entry.id, by=entry.by, changes=changes)

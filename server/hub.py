@@ -14,6 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from server.copying import as_of, found, history
 from server.core.access import STRANGER, Grant
 from server.core.errors import StoreError
 from server.core.ids import PersonId, RoomId, SessionId, is_proven, new_id, new_room_id
@@ -36,8 +37,10 @@ from server.hosted import NOT_SAVED, NOT_SAVED_REASON, HostedRoom
 from server.seats import Seat, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from server.core.messages import Moment, Snapshot
+    from server.core.records import Record
     from server.net.senders import Sender
     from server.ports import GenerationPort
     from server.settings import Settings
@@ -99,6 +102,10 @@ class Hub:
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
+    def room_limits(self) -> RoomLimits:
+        return self._room_limits
+
+    @property
     def rooms(self) -> list[HostedRoom]:
         """Those that are loaded."""
         return list(self._rooms.values())
@@ -130,6 +137,18 @@ class Hub:
     def new_room_id(self) -> RoomId:
         """An id under which somebody may make a room."""
         return new_room_id(self._key)
+
+    async def found(self, id: RoomId, records: Sequence[Record]) -> None:
+        """Make a room, under a new id, that begins with these; raises Refusal and StoreError."""
+        await found(self._journal, id, records, self._room_limits, self.now_ms())
+
+    async def as_of(self, room: RoomId, seq: int) -> list[Record]:
+        """The records as a durable op left them; raises Refusal and StoreError."""
+        return await as_of(self._journal, room, seq)
+
+    def history(self, room: RoomId, last: int) -> AsyncIterator[Snapshot | Moment]:
+        """All that can be gone back over, up to op number `last`; raises StoreError."""
+        return history(self._journal, room, last)
 
     # --- who comes in --------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from server.core.access import Grant, Standing
     from server.core.limits import Meter
-    from server.core.messages import PeerPresence, Person, ServerMessage
+    from server.core.messages import PeerLook, PeerPresence, Person, ServerMessage
     from server.net.senders import Sender
 
 
@@ -31,6 +31,7 @@ class Seat:
         self.grant = grant
         self.meter = meter
         self.presence: PeerPresence | None = None
+        self.look: PeerLook | None = None
         self.badge = ids.new_secret()
         self.stand(standing)
 

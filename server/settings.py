@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest picture file that may be uploaded."""
     max_blob_px: int = 64 * 1024 * 1024
     """Most pixels (width times height) of an uploaded picture."""
+    max_import_bytes: int = 1024 * 1024 * 1024
+    """Largest file from which a room may be opened."""
     max_people: int = 1_000
     """Most connections in a room; hosts get in all the same."""
     max_room_records: int = 50_000
@@ -103,6 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Number of ops after which a room is written anew as a whole."""
     keep_entries: int = 2_000
     """Number of ops kept beside a snapshot for those who reconnect."""
+    keep_history: int = 50_000
+    """Number of ops that one can go back over; half as many at least, 64 MiB at most."""
     idle_s: float = 60.0
     """Seconds after which a room that nobody is in is unloaded."""
     ping_s: float = 20.0

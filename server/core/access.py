@@ -43,6 +43,8 @@ class Standing(msgspec.Struct, frozen=True):
 
     role: Role
     muted: bool = False
+    talk: bool = False
+    """Whether the room lets viewers chat and comment."""
 
     @property
     def is_host(self) -> bool:
@@ -58,6 +60,11 @@ class Standing(msgspec.Struct, frozen=True):
             raise Refusal("viewer", "you may watch here, not change anything: ask a host")
         if self.muted:
             raise Refusal("muted", "a host has muted you: ask them")
+
+    def check_may_talk(self) -> None:
+        """Raise Refusal where this one may not even chat and comment."""
+        if self.muted or not self.talk:
+            self.check_may_change()
 
     def check_is_host(self) -> None:
         if not self.is_host:
@@ -98,7 +105,8 @@ def standing(
     """What this person may do; None: they may not be here."""
     member = member_of(records, person)
     role = None if member.banned else member.role or _role_by(records, grant, now_ms)
-    return None if role is None else Standing(role, member.muted)
+    talk = access_of(records).talk
+    return None if role is None else Standing(role, member.muted, talk)
 
 
 def is_passing(records: Mapping[str, Record], person: str, grant: Grant) -> bool:

@@ -14,7 +14,19 @@ import msgspec
 from server.core import schema, text, undo
 from server.core.access import lock_id
 from server.core.errors import Refusal
-from server.core.records import Change, Delete, Edit, Frame, Layer, Mask, Patch, Put, Record
+from server.core.records import (
+    Change,
+    Comment,
+    Delete,
+    Edit,
+    Frame,
+    Layer,
+    Mask,
+    Patch,
+    Put,
+    Record,
+)
+from server.core.talk import Talk
 from server.core.undo import Stamps
 
 if TYPE_CHECKING:
@@ -46,6 +58,7 @@ class Canvas:
         self.records: dict[str, Record] = {}
         self.stamps: dict[str, Stamps] = {}
         self.num_bytes = 0
+        self.talk = Talk()
         self.edits: deque[TextEdit] = deque()
         self._num_edit_parts = 0
         self.edits_floor = 0
@@ -56,6 +69,7 @@ class Canvas:
             self.records[record.id] = record
             self.stamps[record.id] = stamp
             self.num_bytes += schema.cost_bytes(record)
+            self.talk.add(record)
 
     def edits_since(self, record: str, field: str, base: int) -> list[TextEdit]:
         """The edits of one text that came after number `base`, oldest first."""
@@ -164,6 +178,17 @@ class Draft:
         if isinstance(old, Layer | Frame) and self.get(lock_id(id)) is not None:
             self.delete(lock_id(id))
             self.altered = True
+        if isinstance(old, Comment) and old.thread is None:
+            self._delete_answers(id)
+
+    def _delete_answers(self, thread: str) -> None:
+        """An answer without what it answers would be seen nowhere, and fill the room."""
+        mine = [r.id for r in self._records.values() if isinstance(r, Comment)]
+        for id in dict.fromkeys((*self._canvas.talk.answers(thread), *mine)):
+            answer = self.get(id)
+            if isinstance(answer, Comment) and answer.thread == thread:
+                self.delete(id)
+                self.altered = True
 
     def edit(self, edit: Edit) -> None:
         """Change a text as `edit` means it, whatever came since the text it was made on."""
@@ -221,6 +246,7 @@ class Draft:
         before = {id: canvas.records.get(id) for id in self._records}
         canvas.num_bytes += self.added_bytes()
         for id, record in self._records.items():
+            canvas.talk.replace(before[id], record)
             if record is None:
                 canvas.records.pop(id, None)
                 canvas.stamps.pop(id, None)
@@ -253,6 +279,8 @@ class Draft:
         """A mask needs its frame; a layer that is gone is no reason to lose a stroke."""
         if isinstance(record, Mask) and not isinstance(self.get(record.frame), Frame):
             raise Refusal("missing_frame", f"there is no frame {record.frame} to mask")
+        if isinstance(record, Comment) and record.thread is not None:
+            self._check_thread(record.thread)
         layer_id = getattr(record, "layer", None)
         layer = self.get(layer_id) if layer_id else None
         if layer is not None and not isinstance(layer, Layer):
@@ -263,6 +291,11 @@ class Draft:
                 f"expected a frame of at most {self._canvas.limits.frame_area_px} square units, "
                 f"got {record.w:.0f} by {record.h:.0f}: make it smaller",
             )
+
+    def _check_thread(self, thread: str) -> None:
+        first = self.get(thread)
+        if not isinstance(first, Comment) or first.thread is not None:
+            raise Refusal("missing", "the comment that this one answers is gone: begin anew")
 
     def _is_too_large(self, record: Record) -> bool:
         area_px = self._canvas.limits.frame_area_px

@@ -13,7 +13,7 @@ import msgpack
 import msgspec
 
 from server.core.errors import ProtocolError
-from server.core.messages import ClientMessage, Ink, Presence, ServerMessage
+from server.core.messages import ClientMessage, Ink, Look, Presence, ServerMessage
 
 BAD_MESSAGE = 4400
 MAX_DEPTH = 16
@@ -51,6 +51,8 @@ def decode(data: bytes) -> ClientMessage | BadRequest:
         return _bad(content, str(error))
     if isinstance(message, Presence) and message.cursor and not _finite(*message.cursor):
         raise ProtocolError(BAD_MESSAGE, "expected a cursor of finite numbers")
+    if isinstance(message, Look) and not _finite(*message.sight):
+        raise ProtocolError(BAD_MESSAGE, "expected a sight of finite numbers")
     if isinstance(message, Ink) and len(message.points) % 5 not in (0, 3):
         raise ProtocolError(BAD_MESSAGE, "expected 8 bytes of origin and 5 bytes for each point")
     return message

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from server.core.ids import AnyId, OwnedId, RecordId
-from server.core.records import Role, StrangerRole
+from server.core.records import MAX_DOTS, PollOver, Role, StrangerRole
 
 ExpiresMs = Annotated[int, Meta(ge=0, lt=2**53)]
 
@@ -22,6 +22,8 @@ class SetAccess(_Deed, frozen=True, tag="access"):
 
     open: bool
     role: StrangerRole = "editor"
+    talk: bool = False
+    """Let viewers chat and comment."""
 
 
 class MakeInvite(_Deed, frozen=True, tag="invite"):
@@ -77,4 +79,50 @@ class TakeBack(_Deed, frozen=True, tag="take_back"):
     person: RecordId
 
 
-Deed = SetAccess | MakeInvite | Revoke | SetRole | Mute | Kick | Ban | SetLock | Clear | TakeBack
+class OpenPoll(_Deed, frozen=True, tag="poll"):
+    """Let people give dots, so many each; ends the poll before."""
+
+    over: PollOver
+    dots: Annotated[int, Meta(ge=1, le=MAX_DOTS)]
+
+
+class Reveal(_Deed, frozen=True, tag="reveal"):
+    """Count the dots and show everybody how many each thing got."""
+
+
+class ClosePoll(_Deed, frozen=True, tag="close_poll"):
+    """Put the poll away, and what was given with it."""
+
+
+class Gather(_Deed, frozen=True, tag="gather"):
+    """Ask everybody to see what one sees."""
+
+
+class StartTimer(_Deed, frozen=True, tag="timer"):
+    """Give everybody so many seconds from now; ends the timer before."""
+
+    seconds: Annotated[int, Meta(ge=1, le=24 * 60 * 60)]
+
+
+class StopTimer(_Deed, frozen=True, tag="stop_timer"):
+    """Put the timer away."""
+
+
+Deed = (
+    SetAccess
+    | MakeInvite
+    | Revoke
+    | SetRole
+    | Mute
+    | Kick
+    | Ban
+    | SetLock
+    | Clear
+    | TakeBack
+    | OpenPoll
+    | Reveal
+    | ClosePoll
+    | Gather
+    | StartTimer
+    | StopTimer
+)

@@ -17,6 +17,8 @@ SessionId = NewType("SessionId", str)
 Epoch = NewType("Epoch", str)
 Seq = NewType("Seq", int)
 
+NOBODY = PersonId("")
+
 RecordId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}\Z")]
 OwnedId = Annotated[str, Meta(pattern=r"^:[a-z]+:[A-Za-z0-9_-]{1,40}\Z")]
 """Of a record about people, which no client can put: `:member:` and the person, say."""

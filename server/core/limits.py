@@ -17,6 +17,8 @@ class RoomLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 64 * 1024 * 1024
     """Of records, counted roughly: geometry and text as they are, 256 bytes for the rest."""
     frame_area_px: int = 2048 * 2048
+    chat_lines: int = 2_000
+    """The oldest make room for what is said beyond that."""
     op_ids: int = 20_000
     """How many op ids are remembered, so that an op that comes again isn't applied again."""
     text_edits: int = 4_000

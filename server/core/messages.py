@@ -10,9 +10,20 @@ from msgspec import Meta
 from gpu.api import ModelInfo
 from server.core.deeds import Deed
 from server.core.ids import BlobId, OpId, RecordId
-from server.core.records import BrushSize, Change, Color, Coordinate, Fraction, Name, Record, Role
+from server.core.records import (
+    BrushSize,
+    Change,
+    Color,
+    Coordinate,
+    Dots,
+    Fraction,
+    Name,
+    Record,
+    Role,
+)
 
 PROTOCOL_VERSION = 1
+SightSide = Annotated[float, Meta(gt=0, le=2e7)]
 
 
 class _Message(
@@ -88,9 +99,26 @@ class Moderate(_Message, frozen=True, tag="moderate"):
     deed: Deed
 
 
+class Vote(_Message, frozen=True, tag="vote"):
+    """One's dots in the poll, all of them anew; none takes them back."""
+
+    id: OpId
+    dots: Dots
+
+
 class Presence(_Message, frozen=True, tag="presence"):
     cursor: tuple[Coordinate, Coordinate] | None = None
     tool: Annotated[str, Meta(max_length=20)] = ""
+
+
+Sight = tuple[Coordinate, Coordinate, SightSide, SightSide]
+"""The part of the canvas that somebody sees: x, y, width, height."""
+
+
+class Look(_Message, frozen=True, tag="look"):
+    """What one sees now, for those who follow."""
+
+    sight: Sight
 
 
 class InkStyle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,7 +165,9 @@ ClientMessage = (
     | Accept
     | Discard
     | Moderate
+    | Vote
     | Presence
+    | Look
     | Ink
     | Profile
     | Ping
@@ -185,6 +215,8 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     people: list[Person]
     limits: Limits
     engine: Engine
+    now_ms: int = 0
+    """The server's clock, milliseconds since 1970: what records say of time goes by it."""
     badge: str = ""
     """Proves over HTTP that a request is of this session; good as long as it lasts."""
 
@@ -254,6 +286,17 @@ class PeerPresence(_Message, frozen=True, tag="peer_presence"):
     tool: str = ""
 
 
+class PeerLook(_Message, frozen=True, tag="peer_look"):
+    session: str
+    sight: tuple[float, float, float, float]
+
+
+class Gathered(_Message, frozen=True, tag="gathered"):
+    """A host asks everybody to see what they see, at this connection."""
+
+    session: str
+
+
 class PeerInk(_Message, frozen=True, tag="peer_ink"):
     session: str
     stroke: str
@@ -279,9 +322,18 @@ class Pong(_Message, frozen=True, tag="pong"):
     n: int
 
 
+class Moment(_Message, frozen=True, tag="moment"):
+    """An op as it stands in a room's history, which is read over HTTP."""
+
+    seq: int
+    by: str
+    at_ms: int
+    changes: list[Change]
+
+
 ServerMessage = (
     Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
-    | Invited | PeerPresence | PeerInk | Preview | Engine | Pong
+    | Invited | PeerPresence | PeerLook | Gathered | PeerInk | Preview | Engine | Pong
 )  # fmt: skip
 
 CLOSE_CODES: dict[int, str] = {

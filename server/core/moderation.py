@@ -9,24 +9,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from server.core import access
+from server.core import access, polls
 from server.core.deeds import (
     Ban,
     Clear,
+    ClosePoll,
     Deed,
+    Gather,
     Kick,
     MakeInvite,
     Mute,
+    OpenPoll,
+    Reveal,
     Revoke,
     SetAccess,
     SetLock,
     SetRole,
+    StartTimer,
+    StopTimer,
     TakeBack,
 )
 from server.core.errors import Refusal
 from server.core.records import (
     PEOPLE,
     Change,
+    Chat,
     Delete,
     Frame,
     Invite,
@@ -37,11 +44,14 @@ from server.core.records import (
     Put,
     Record,
     Role,
+    Timer,
+    Version,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TIMER_ID = ":timer:room"
 MAX_MEMBERS, MAX_INVITES, MAX_LOCKS = 1_000, 100, 1_000
 
 
@@ -64,31 +74,32 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
     """The changes that carry out the deed; raises Refusal."""
     match deed:
         case SetAccess():
-            fields = {"open": deed.open, "role": deed.role}
+            fields = {"open": deed.open, "role": deed.role, "talk": deed.talk}
             return _set(records, access.access_of(records), fields)
         case MakeInvite():
             return [_invited(deed, records, host)]
         case Revoke(invite=id):
-            if not isinstance(records.get(id), Invite):
-                raise Refusal("missing", "there is no such link (any more)")
-            return [Delete(id)]
+            return [_revoked(id, records)]
         case SetRole() | Mute() | Ban():
             return _decide(deed, records, host)
-        case Kick(person=person):
-            _check_is_other(person, host)
-            return []
+        case Kick() | Gather():
+            return _passing(deed, host)
+        case StartTimer() | StopTimer():
+            return _timed(deed, records, host)
         case SetLock():
             return _lock(deed, records)
+        case OpenPoll() | Reveal() | ClosePoll():
+            return polls.plan(deed, records)
         case Clear() | TakeBack():
             raise AssertionError("the room itself takes back work")
 
 
 def cleared(records: Mapping[str, Record]) -> list[Change]:
-    """Everything that is drawn goes, and with it its locks; decisions about people stay."""
+    """All that lies on the canvas goes, and its locks; chat, versions and decisions stay."""
     return [
         Delete(id)
         for id, record in records.items()
-        if not isinstance(record, PEOPLE) or isinstance(record, Lock)
+        if not isinstance(record, (Chat, Version, *PEOPLE)) or isinstance(record, Lock)
     ]
 
 
@@ -115,6 +126,28 @@ def _invited(deed: MakeInvite, records: Mapping[str, Record], host: Decider) -> 
             expires_ms=deed.expires_ms,
         )
     )
+
+
+def _revoked(id: str, records: Mapping[str, Record]) -> Delete:
+    if not isinstance(records.get(id), Invite):
+        raise Refusal("missing", "there is no such link (any more)")
+    return Delete(id)
+
+
+def _passing(deed: Kick | Gather, host: Decider) -> list[Change]:
+    """What leaves no trace in the room."""
+    if isinstance(deed, Kick):
+        _check_is_other(deed.person, host)
+    return []
+
+
+def _timed(
+    deed: StartTimer | StopTimer, records: Mapping[str, Record], host: Decider
+) -> list[Change]:
+    before: list[Change] = [Delete(TIMER_ID)] if TIMER_ID in records else []
+    if isinstance(deed, StopTimer):
+        return before
+    return [*before, Put(Timer(id=TIMER_ID, ends_ms=host.now_ms + deed.seconds * 1_000))]
 
 
 def _decide(

@@ -25,6 +25,11 @@ Points = Annotated[bytes, Meta(min_length=13, max_length=8 + 5 * 20_000)]
 before in 1/16 units, u8 pressure (255 = 1.0). The first point is relative to the origin."""
 Prompt = Annotated[str, Meta(max_length=4_000)]
 Name = Annotated[str, Meta(max_length=80)]
+Line = Annotated[str, Meta(min_length=1, max_length=2_000)]
+"""What somebody says, in the chat or in a comment."""
+TimeMs = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Milliseconds since 1970."""
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
 PartName = Annotated[str, Meta(pattern=r"^(?!__proto__\Z)[^\x00-\x1f]{1,80}\Z")]
 """Of an adapter or a control. Browsers can't have a map's key called like their prototypes'."""
 Loras = Annotated[
@@ -135,6 +140,50 @@ class Mask(_Record, frozen=True, tag="mask"):
     y: Coordinate = 0.0
 
 
+class Note(_Record, frozen=True, tag="note"):
+    """A sticky note, 200 units square, which lies over the picture and is no part of it."""
+
+    z: Z
+    """Among notes."""
+    x: Coordinate
+    y: Coordinate
+    text: Annotated[str, Meta(max_length=1_000)] = ""
+    color: Color = "#ffe27a"
+
+
+class Chat(_Record, frozen=True, tag="chat"):
+    """A line of the chat. `name` and `at_ms` are stamped by the server, as `by` is."""
+
+    text: Line
+    name: Name = ""
+    """What its author was called then."""
+    at_ms: TimeMs = 0
+
+
+class Comment(_Record, frozen=True, tag="comment"):
+    """A comment pinned to a place, or an answer to one; stamped as a line of the chat is."""
+
+    text: Line
+    x: Coordinate = 0.0
+    y: Coordinate = 0.0
+    """Of the first of a thread: where it is pinned."""
+    thread: RecordId | None = None
+    """The comment that this one answers; None: it begins a thread."""
+    resolved: bool = False
+    """Of the first of a thread: whether it is dealt with."""
+    name: Name = ""
+    at_ms: TimeMs = 0
+
+
+class Version(_Record, frozen=True, tag="version"):
+    """A moment of the room with a name. `seq` and `at_ms` are stamped by the server."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    seq: Count = 0
+    """Of the op that named it: the room as it was then."""
+    at_ms: TimeMs = 0
+
+
 JobState = Literal["queued", "running", "done", "cancelled", "failed"]
 
 
@@ -158,9 +207,9 @@ class Candidate(_Record, frozen=True, tag="candidate"):
 
     frame: RecordId
     job: RecordId
-    index: int
+    index: Count
     blob: BlobId
-    seed: int
+    seed: Count
     x: Coordinate
     y: Coordinate
     w: Extent
@@ -170,7 +219,7 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     live: bool = False
     masked: bool = False
     """The picture has an alpha channel: transparent where nothing was to change."""
-    above: str = ""
+    above: Annotated[str, Meta(pattern=r"^[0-9A-Za-z]{0,200}\Z")] = ""
     """`z` of the topmost thing drawn when the picture was asked for; "" if there was none.
     What was drawn since stays on top of it."""
     state: Literal["open", "accepted", "discarded"] = "open"
@@ -184,6 +233,8 @@ class Access(_Record, frozen=True, tag="access"):
     """Whoever knows the room's id may; False: only who brings a link, a login or a role."""
     role: StrangerRole = "editor"
     """Of those who bring nothing but the id."""
+    talk: bool = False
+    """Whether viewers may chat and comment."""
 
 
 class Member(_Record, frozen=True, tag="member"):
@@ -216,11 +267,77 @@ class Lock(_Record, frozen=True, tag="lock"):
     of: RecordId
 
 
-Record = Layer | Stroke | Image | Frame | Mask | Job | Candidate | Access | Member | Invite | Lock
-PEOPLE = (Access, Member, Invite, Lock)
+PollOver = Literal["candidates", "notes"]
+MAX_DOTS = 20
+Dots = Annotated[
+    dict[RecordId, Annotated[int, Meta(ge=1, le=MAX_DOTS)]],
+    Meta(max_length=MAX_DOTS),
+]
+"""How many dots somebody gives to each of some records."""
+
+
+class Poll(_Record, frozen=True, tag="poll"):
+    """Server-owned, one a room at a time: people give dots to what they like best.
+
+    What each gives is in their ballot, which nobody else is sent.
+    """
+
+    id: OwnedId
+    over: PollOver
+    dots: Annotated[int, Meta(ge=1, le=MAX_DOTS)]
+    """That each may give."""
+    voters: Count = 0
+    revealed: bool = False
+    tally: dict[RecordId, Count] = {}
+    """Dots of all together; empty until a host reveals them."""
+
+
+class Timer(_Record, frozen=True, tag="timer"):
+    """Server-owned, one a room: the time that a host gives everybody."""
+
+    id: OwnedId
+    ends_ms: TimeMs
+    """By the server's clock."""
+
+
+class Ballot(_Record, frozen=True, tag="ballot"):
+    """Server-owned: the dots of one person, whose id is in its own. Gone once they are counted."""
+
+    id: OwnedId
+    dots: Dots
+
+
+Record = (
+    Layer
+    | Stroke
+    | Image
+    | Frame
+    | Mask
+    | Note
+    | Chat
+    | Comment
+    | Version
+    | Job
+    | Candidate
+    | Access
+    | Member
+    | Invite
+    | Lock
+    | Timer
+    | Poll
+    | Ballot
+)
+TALK = (Chat, Comment)
+"""What people say, rather than what they make."""
+STAMPED = (*TALK, Version)
+"""What bears its time and stays as it is; undo passes over it."""
+PEOPLE = (Access, Member, Invite, Lock, Timer, Poll, Ballot)
 """Records about people rather than about the canvas."""
 SERVER_OWNED = (Job, Candidate, *PEOPLE)
-TEXT_FIELDS: dict[str, frozenset[str]] = {"frame": frozenset({"prompt", "negative"})}
+TEXT_FIELDS: dict[str, frozenset[str]] = {
+    "frame": frozenset({"prompt", "negative"}),
+    "note": frozenset({"text"}),
+}
 """Fields that two people may type into at once: changed by `Edit` only."""
 
 

@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Literal
 import fractional_indexing
 import msgspec
 
-from server.core import access, moderation, schema, undo
+from server.core import access, moderation, polls, schema, talk, undo
 from server.core.access import EDITOR, Standing
 from server.core.canvas import Canvas, Draft, TextEdit
 from server.core.deeds import Clear, TakeBack
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId, Seq
 from server.core.limits import RoomLimits
-from server.core.messages import Accept, Discard, Moderate, Op, Redo, Undo
+from server.core.messages import Accept, Discard, Moderate, Op, Redo, Undo, Vote
 from server.core.records import (
     PEOPLE,
     SERVER_OWNED,
     Candidate,
     Change,
+    Chat,
     Edit,
     Image,
     Job,
@@ -37,6 +38,7 @@ from server.core.records import (
     Record,
     Stroke,
 )
+from server.core.talk import Author
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +49,7 @@ READ_ONLY = frozenset({"id", "by", "type"})
 MAX_Z_LENGTH = 200
 
 EntryKind = Literal["op", "undo", "redo", "made", "sweep"]
-Request = Op | Undo | Redo | Accept | Discard
+Request = Op | Undo | Redo | Accept | Discard | Vote
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -154,26 +156,44 @@ class Room:
         )
 
     def request(
-        self, request: Request, by: PersonId, at_ms: int, standing: Standing = EDITOR
+        self,
+        request: Request,
+        by: PersonId,
+        at_ms: int,
+        standing: Standing = EDITOR,
+        name: str = "",
     ) -> Taken | Settled:
-        """Do what somebody asks for; raises Refusal, and then nothing has changed."""
+        """Do what somebody (called `name`) asks for; raises Refusal: nothing has changed then."""
         if (seq := self._seen.get(request.id)) is not None:
             return Settled(seq)
-        standing.check_may_change()
+        if self._is_talk(request):
+            standing.check_may_talk()
+        else:
+            standing.check_may_change()
         match request:
             case Undo(id=id):
                 return self._take_back("undo", id, by, at_ms, standing)
             case Redo(id=id):
                 return self._take_back("redo", id, by, at_ms, standing)
             case Op():
-                draft = self._submit(request, by)
+                draft = self._submit(request, Author(by, name, standing.is_host, at_ms))
             case Accept():
                 draft = self._accept(request, by)
             case Discard():
                 draft = self._discard(request, by)
+            case Vote(dots=dots):
+                draft = self._draft(by)
+                draft.apply(polls.voted(dots, self._canvas.records, by))
         self._check_allowed(draft, standing)
         as_asked = isinstance(request, Op) and not draft.altered
-        return self._take(draft, request.id, "op", at_ms, as_asked=as_asked)
+        kind: EntryKind = "made" if isinstance(request, Vote) else "op"
+        return self._take(draft, request.id, kind, at_ms, as_asked=as_asked)
+
+    def _is_talk(self, request: Request) -> bool:
+        """Whether this is of what viewers may be allowed."""
+        if isinstance(request, Op):
+            return talk.is_talk(request.changes, self._canvas.records)
+        return isinstance(request, Vote)
 
     def moderate(self, request: Moderate, host: Decider, standing: Standing) -> Taken | Settled:
         """Do what a host asks for; raises Refusal, and then nothing has changed."""
@@ -251,12 +271,22 @@ class Room:
                 draft.delete(id)
         return draft.changes
 
-    def _submit(self, op: Op, by: PersonId) -> Draft:
-        draft = self._draft(by)
+    def _submit(self, op: Op, author: Author) -> Draft:
+        draft = self._draft(PersonId(author.person))
         for change in op.changes:
-            _check_may_change(change, draft)
-            draft.apply([change])
+            _check_may_change(change, draft, author)
+            stamped = talk.stamped(change, author, self._seq + 1)
+            draft.altered = draft.altered or stamped != change
+            draft.apply([stamped])
+        self._forget_oldest_lines(draft)
         return draft
+
+    def _forget_oldest_lines(self, draft: Draft) -> None:
+        num_new = sum(isinstance(c, Put) and isinstance(c.record, Chat) for c in draft.changes)
+        if num_new:
+            for id in self._canvas.talk.oldest_lines(self.limits.chat_lines - num_new):
+                draft.delete(id)
+                draft.altered = True
 
     def _accept(self, accept: Accept, by: PersonId) -> Draft:
         candidate = self._candidate(accept.candidate)
@@ -323,9 +353,10 @@ class Room:
         return self._enter(draft, id, kind, at_ms, as_asked=as_asked)
 
     def _keep_step(self, draft: Draft, kind: EntryKind) -> None:
-        if not draft.moves or kind not in ("op", "sweep"):
+        moves = talk.undoable(draft.moves, draft) if kind == "op" else draft.moves
+        if not moves or kind not in ("op", "sweep"):
             return
-        step = undo.step(self._seq + 1, draft.moves)
+        step = undo.step(self._seq + 1, moves)
         # A large sweep would push out everybody's steps: it stays done.
         if kind == "op" or step.cost_bytes <= self.limits.undo_bytes // 2:
             self._stacks.did(draft.by, step)
@@ -385,11 +416,12 @@ def _is_work(record: Record) -> bool:
     return not is_live and not isinstance(record, (Job, *PEOPLE))
 
 
-def _check_may_change(change: Change, draft: Draft) -> None:
+def _check_may_change(change: Change, draft: Draft, author: Author) -> None:
     """Refuse what clients must not do, whatever the records are."""
     if isinstance(change, Edit):
         return
     record = change.record if isinstance(change, Put) else draft.get(change.id)
+    talk.check_may(change, record, author)
     if isinstance(record, SERVER_OWNED):
         raise Refusal("server_owned", f"a {schema.type_name(record)} is written by the server only")
     if not isinstance(change, Patch):

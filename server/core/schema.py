@@ -10,16 +10,20 @@ import msgspec
 from server.core import strokes
 from server.core.errors import Refusal
 from server.core.records import (
-    PEOPLE,
     TEXT_FIELDS,
+    Ballot,
     Candidate,
     Change,
+    Chat,
+    Comment,
     Delete,
     Edit,
     Frame,
     Job,
     Mask,
+    Note,
     Patch,
+    Poll,
     Put,
     Record,
     Stroke,
@@ -49,8 +53,8 @@ def check(record: Record) -> None:
     try:
         if isinstance(record, Stroke | Mask):
             strokes.check_points(record.points)
-        if not isinstance(record, (Job, Candidate, *PEOPLE)):
-            fractional_indexing.validate_order_key(record.z)
+        if (z := getattr(record, "z", None)) is not None:
+            fractional_indexing.validate_order_key(z)
     except (strokes.GeometryError, fractional_indexing.FIError) as error:
         raise _bad(record, str(error)) from None
 
@@ -71,8 +75,12 @@ def cost_bytes(record: Record) -> int:
             return BASE_BYTES + len(record.points)
         case Frame():
             return BASE_BYTES + 2 * (len(record.prompt) + len(record.negative))
+        case Note() | Chat() | Comment():
+            return BASE_BYTES + 2 * len(record.text)
         case Job() | Candidate():
             return BASE_BYTES + 2 * len(record.prompt)
+        case Poll() | Ballot():
+            return BASE_BYTES + 64 * len(record.tally if isinstance(record, Poll) else record.dots)
         case _:
             return BASE_BYTES
 

@@ -25,9 +25,11 @@ from server.core.messages import (
     Generate,
     Hello,
     Ink,
+    Look,
     Moderate,
     Op,
     PeerInk,
+    PeerLook,
     PeerPresence,
     Person,
     Ping,
@@ -38,6 +40,7 @@ from server.core.messages import (
     Refused,
     ServerMessage,
     Undo,
+    Vote,
 )
 from server.core.room import Request
 
@@ -95,7 +98,7 @@ class Make(msgspec.Struct, frozen=True):
 class Relay(msgspec.Struct, frozen=True):
     """Send to the others at once; of several with one `key` only the last need arrive."""
 
-    message: PeerPresence | PeerInk
+    message: PeerPresence | PeerLook | PeerInk
     key: tuple[str, ...] | None
 
 
@@ -157,7 +160,7 @@ class Session:
         self, person: Person, message: ClientMessage | BadRequest, now: float
     ) -> list[Effect]:
         match message:
-            case Op() | Undo() | Redo() | Accept() | Discard():
+            case Op() | Undo() | Redo() | Accept() | Discard() | Vote():
                 return [self._limited("ops", message.id, Ask(message), now)]
             case Moderate():
                 return [self._limited("ops", message.id, Decide(message), now)]
@@ -165,7 +168,7 @@ class Session:
                 return [self._limited("pictures", message.id, Make(message), now)]
             case Cancel():
                 return [Make(message)]
-            case Presence() | Ink():
+            case Presence() | Look() | Ink():
                 return self._relay(message, now)
             case Profile():
                 # What everybody hears of costs as much as an op.
@@ -196,12 +199,9 @@ class Session:
         reason = "too much at once: send it again in a second"
         return Reply(Refused(id=id, code="rate", reason=reason))
 
-    def _relay(self, message: Presence | Ink, now: float) -> list[Effect]:
-        if isinstance(message, Presence):
-            if not self._meter.take("cursors", now):
-                return []
-            presence = PeerPresence(session=self.id, cursor=message.cursor, tool=message.tool)
-            return [Relay(presence, ("presence", self.id))]
+    def _relay(self, message: Presence | Look | Ink, now: float) -> list[Effect]:
+        if not isinstance(message, Ink):
+            return [self._seen(message)] if self._meter.take("cursors", now) else []
         # The end of ink is never dropped: the stroke would stay on the others' screens.
         if not self._meter.take("ink", now) and not message.end:
             return []
@@ -210,6 +210,13 @@ class Session:
             style=message.style, end=message.end,
         )  # fmt: skip
         return [Relay(ink, None)]
+
+    def _seen(self, message: Presence | Look) -> Relay:
+        if isinstance(message, Look):
+            look = PeerLook(session=self.id, sight=message.sight)
+            return Relay(look, ("look", self.id))
+        presence = PeerPresence(session=self.id, cursor=message.cursor, tool=message.tool)
+        return Relay(presence, ("presence", self.id))
 
     def _rename(self, person: Person, profile: Profile) -> Rename:
         # A login that says what somebody is called means it.

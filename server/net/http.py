@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from server.core.access import Grant
+    from server.hosted import HostedRoom
     from server.hub import Hub
     from server.seats import Seat
     from server.settings import Settings
@@ -147,7 +148,7 @@ async def make_ticket(request: Request) -> Response:
         return error(429, "rate", "too many tries from here: wait a little")
     try:
         wanted = msgspec.json.decode(
-            await _body(request, MAX_TICKET_BYTES) or b"", type=TicketRequest
+            await body_of(request, MAX_TICKET_BYTES) or b"", type=TicketRequest
         )
     except msgspec.DecodeError as failure:
         return error(400, "bad_request", f"expected a link or a token: {failure}")
@@ -208,20 +209,26 @@ async def put_blob(request: Request) -> Response:
         return error(429, "rate", "too many pictures at once: send it again in a few seconds")
     if not _BLOB.fullmatch(name):
         return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
-    data = await _body(request, settings.max_blob_bytes)
+    data = await body_of(request, settings.max_blob_bytes)
     if data is None:
         reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
         return error(413, "too_large", reason)
     return await _store(request, RoomId(room), name, data)
 
 
-def _uploader(request: Request, room: RoomId) -> Seat | Response:
-    """Whose badge this is; else why whoever shows it, or none, may not store a picture now."""
+def seat_of(request: Request, room: RoomId) -> tuple[HostedRoom, Seat] | Response:
+    """The room, and whose badge this is; else what to answer whoever isn't in the room."""
     hub: Hub = request.app.state.hub
     _, _, badge = request.headers.get("authorization", "").partition("Bearer ")
-    found = hub.seat_of(room, badge)
-    if found is None:
-        return error(404, "no_room", "no such room, or you aren't in it: join it first")
+    not_here = error(404, "no_room", "no such room, or you aren't in it: join it first")
+    return hub.seat_of(room, badge) or not_here
+
+
+def _uploader(request: Request, room: RoomId) -> Seat | Response:
+    """Whose badge this is; else why whoever shows it, or none, may not store a picture now."""
+    found = seat_of(request, room)
+    if isinstance(found, Response):
+        return found
     hosted, seat = found
     try:
         hosted.check_may_change(seat)
@@ -250,7 +257,7 @@ async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Resp
     return json(201, BlobStored(blob=name, width=header.width, height=header.height))
 
 
-async def _body(request: Request, max_bytes: int) -> bytes | None:
+async def body_of(request: Request, max_bytes: int) -> bytes | None:
     """The body; None if it is longer than allowed, without reading the rest."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > max_bytes:

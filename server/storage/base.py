@@ -7,12 +7,15 @@ before that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from server.core.ids import Epoch, RoomId
 from server.core.room import Entry, RoomState
+
+if TYPE_CHECKING:
+    from server.core.records import Record
 
 OnDurable = Callable[[int], None]
 """Called on the event loop: all entries up to this number are durable."""
@@ -60,6 +63,20 @@ class Journal(Protocol):
 
     async def exists(self, room: RoomId) -> bool:
         """Whether the room was ever opened; raises StoreError."""
+        ...
+
+    async def history_base(self, room: RoomId) -> tuple[int, list[Record]]:
+        """Where the history begins that is kept: the number of an op and the records after it.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def entries_after(self, room: RoomId, seq: int, most: int) -> list[Entry]:
+        """The durable entries after number `seq`, oldest first, at most so many.
+
+        Raises StoreError, also where the history that far back was forgotten meanwhile.
+        """
         ...
 
     async def has_space(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError, NotFoundError
@@ -48,6 +49,10 @@ class FolderBlobs:
             raise StoreError(f"can't read a picture: {error}") from error
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         return data if digest == name else None
+
+    async def discard(self, room: RoomId) -> None:
+        """Delete all of a room's; what can't be deleted stays, and nothing refers to it."""
+        await asyncio.to_thread(shutil.rmtree, self._folder / room, ignore_errors=True)
 
 
 def _path(room: RoomId, name: str) -> str:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
+    from server.core.records import Record
     from server.core.room import Entry, RoomState
 
 MAX_WAITING = 2_000
 KEEP_ENTRIES = 2_000
 """Entries kept although a snapshot includes them, for those who reconnect."""
+KEEP_HISTORY = 50_000
 
 T = TypeVar("T")
 
@@ -77,12 +79,14 @@ class SqliteLog:
 class SqliteJournal:
     """`async with SqliteJournal(path)`, or `start` and `close`."""
 
-    def __init__(self, path: Path, *, keep_entries: int = KEEP_ENTRIES) -> None:
+    def __init__(
+        self, path: Path, *, keep_entries: int = KEEP_ENTRIES, keep_history: int = KEEP_HISTORY
+    ) -> None:
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.QueuePool)
         sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", _begin)
         self._path = path
-        self._keep_entries = keep_entries
+        self._kept = tables.Kept(entries=keep_entries, history=keep_history)
         self._writer: Writer | None = None
         self._num_waiting = 0
         self._space = asyncio.Event()
@@ -104,7 +108,7 @@ class SqliteJournal:
         def settled(results: list[Result]) -> None:
             loop.call_soon_threadsafe(self._settle, results)
 
-        self._writer = Writer(self._engine, settled, self._keep_entries)
+        self._writer = Writer(self._engine, settled, self._kept)
 
     async def __aenter__(self) -> SqliteJournal:
         await self.start()
@@ -123,6 +127,12 @@ class SqliteJournal:
 
     async def exists(self, room: RoomId) -> bool:
         return await self._read(lambda connection: tables.has_room(connection, room))
+
+    async def history_base(self, room: RoomId) -> tuple[int, list[Record]]:
+        return await self._read(lambda connection: tables.load_base(connection, room))
+
+    async def entries_after(self, room: RoomId, seq: int, most: int) -> list[Entry]:
+        return await self._read(lambda c: tables.load_entries(c, room, seq, most))
 
     async def has_space(self) -> None:
         await self._space.wait()

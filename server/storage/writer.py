@@ -71,11 +71,11 @@ class Writer:
     """A running thread. `settled` is called on it."""
 
     def __init__(
-        self, engine: sa.Engine, settled: Callable[[list[Result]], None], keep_entries: int
+        self, engine: sa.Engine, settled: Callable[[list[Result]], None], kept: tables.Kept
     ) -> None:
         self._engine = engine
         self._settled = settled
-        self._keep_entries = keep_entries
+        self._kept = kept
         self._changed = threading.Condition()
         self._work: deque[Work | Snapshot] = deque()
         self._snapshots: dict[RoomId, Snapshot] = {}
@@ -175,5 +175,5 @@ class Writer:
             tables.add_part(connection, room, seq, at_hand.num_parts, data)
             at_hand.num_parts += 1
         else:
-            tables.finish_snapshot(connection, room, seq, at_hand.num_parts, self._keep_entries)
+            tables.finish_snapshot(connection, room, seq, at_hand.num_parts, self._kept)
             self._unfinished = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.e2e.studio_page import StudioPage
 from tests.support.server_process import ROOT, ServerProcess
 
 if TYPE_CHECKING:
@@ -43,6 +44,30 @@ def browser() -> Iterator[Browser]:
 def atelier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("atelier")) as server:
         yield server
+
+
+@pytest.fixture
+def ann(atelier: ServerProcess, browser: Browser) -> Iterator[StudioPage]:
+    """The host of a room, in which they have drawn a line."""
+    ann = StudioPage(browser).open(atelier.url + "/")
+    ann.call("Ann", "#e5484d")
+    ann.look_at(-400, -300)
+    ann.draw((0.0, 0.0), (60.0, 40.0), (120.0, 0.0))
+    ann.wait_until_saved()
+    yield ann
+    assert ann.errors == []
+    ann.close()
+
+
+@pytest.fixture
+def bo(ann: StudioPage, browser: Browser) -> Iterator[StudioPage]:
+    """Somebody else in that room."""
+    bo = StudioPage(browser).open(ann.url)
+    bo.call("Bo", "#3b6ff5")
+    bo.look_at(-400, -300)
+    yield bo
+    assert bo.errors == []
+    bo.close()
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,10 @@ class StudioPage:
     def close(self) -> None:
         self._context.close()
 
+    def call(self, name: str, color: str) -> None:
+        """Give the person a name and a colour that others see."""
+        self.page.evaluate("([n, c]) => window.__atelier.room.setProfile(n, c)", [name, color])
+
     # --- hands ---------------------------------------------------------------------------
 
     def look_at(self, x: float, y: float, zoom: float = 1.0) -> None:

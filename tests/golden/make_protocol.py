@@ -55,6 +55,18 @@ MASK: Json = {
     "type": "mask", "id": "mask-1", "by": "", "z": "a0", "frame": "frame-1",
     "points": hexed(POINTS), "size": 24.0, "erase": False, "pen": False, "x": 0.0, "y": 0.0,
 }  # fmt: skip
+NOTE: Json = {
+    "type": "note", "id": "note-1", "by": "", "z": "a0", "x": 10.0, "y": -20.0,
+    "text": "ask Bo 😀", "color": "#ffe27a",
+}  # fmt: skip
+CHAT: Json = {
+    "type": "chat", "id": "chat-1", "by": "", "text": "你好", "name": "Ann",
+    "at_ms": 1_790_000_000_000,
+}  # fmt: skip
+COMMENT: Json = {
+    "type": "comment", "id": "comment-1", "by": "", "text": "too dark?", "x": 5.0, "y": 6.5,
+    "thread": None, "resolved": False, "name": "Bob", "at_ms": 1_790_000_000_000,
+}  # fmt: skip
 JOB: Json = {
     "type": "job", "id": "job-1", "by": "ann", "frame": "frame-1", "state": "running", "count": 2,
     "done": 1, "live": False, "attempt": 1, "seed": 7, "prompt": "a red house", "reason": "",
@@ -78,6 +90,7 @@ PERSON: Json = {
 }  # fmt: skip
 ACCESS: Json = {
     "type": "access", "id": ":access:room", "by": "ann", "open": True, "role": "editor",
+    "talk": True,
 }  # fmt: skip
 MEMBER: Json = {
     "type": "member", "id": ":member:bob", "by": "ann", "person": "bob", "name": "Bob",
@@ -88,6 +101,18 @@ INVITE: Json = {
     "digest": "0f" * 32, "expires_ms": 1_790_000_000_000,
 }  # fmt: skip
 LOCK: Json = {"type": "lock", "id": ":lock:frame-1", "by": "ann", "of": "frame-1"}
+POLL: Json = {
+    "type": "poll", "id": ":poll:room", "by": "ann", "over": "notes", "dots": 3, "voters": 2,
+    "revealed": True, "tally": {"note-1": 4},
+}  # fmt: skip
+BALLOT: Json = {"type": "ballot", "id": ":ballot:ann", "by": "ann", "dots": {"note-1": 2}}
+VERSION: Json = {
+    "type": "version", "id": "version-1", "by": "ann", "name": "First", "seq": 7,
+    "at_ms": 1_790_000_000_000,
+}  # fmt: skip
+TIMER: Json = {
+    "type": "timer", "id": ":timer:room", "by": "ann", "ends_ms": 1_790_000_000_000,
+}  # fmt: skip
 STYLE: Json = {
     "kind": "stroke", "size": 8.0, "color": "#1e1e1e", "opacity": 1.0, "erase": False,
     "pen": True, "layer": None, "frame": None,
@@ -115,7 +140,7 @@ def edit(record: str, base: int, delta: list[int | str], field: str = "prompt") 
 
 
 DEEDS: list[Json] = [
-    {"d": "access", "open": False, "role": "viewer"},
+    {"d": "access", "open": False, "role": "viewer", "talk": True},
     {"d": "invite", "role": "editor", "expires_ms": 1_790_000_000_000},
     {"d": "revoke", "invite": ":invite:op-00007"},
     {"d": "role", "person": "bob", "role": None},
@@ -125,6 +150,12 @@ DEEDS: list[Json] = [
     {"d": "lock", "record": "frame-1", "locked": True},
     {"d": "clear"},
     {"d": "take_back", "person": "bob"},
+    {"d": "poll", "over": "candidates", "dots": 3},
+    {"d": "reveal"},
+    {"d": "close_poll"},
+    {"d": "gather"},
+    {"d": "timer", "seconds": 300},
+    {"d": "stop_timer"},
 ]
 
 CLIENT: dict[str, Json] = {
@@ -152,8 +183,10 @@ CLIENT: dict[str, Json] = {
         f"moderate: {deed['d']}": {"t": "moderate", "id": "op-00007", "deed": deed}
         for deed in DEEDS
     },
+    "vote": {"t": "vote", "id": "op-00008", "dots": {"note-1": 2, "note-2": 1}},
     "presence": {"t": "presence", "cursor": [1.5, -2.25], "tool": "brush"},
     "presence without a cursor": {"t": "presence", "cursor": None, "tool": ""},
+    "look": {"t": "look", "sight": [-10.5, 0.0, 640.0, 480.0]},
     "first ink": {
         "t": "ink", "stroke": "stroke-2", "first": 0, "points": hexed(POINTS), "style": STYLE,
         "end": False,
@@ -175,13 +208,15 @@ SERVER: dict[str, Json] = {
         "t": "welcome", "protocol": 1, "session": "s1", "person": "ann", "epoch": "e1",
         "seq": 300, "mode": "snapshot", "people": [PERSON],
         "limits": {"message_bytes": 1048576, "blob_bytes": 33554432, "blob_px": 67108864},
-        "engine": ENGINE, "badge": "b1",
+        "engine": ENGINE, "now_ms": 1_790_000_000_000, "badge": "b1",
     },
     "snapshot of every kind of record": {
         "t": "snapshot",
         "records": [
             by(LAYER, "ann"), by(STROKE, "ann"), by(IMAGE, "bob"), by(FRAME, "bob"),
-            by(MASK, "bob"), JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK,
+            by(MASK, "bob"), by(NOTE, "ann"), by(CHAT, "ann"), by(COMMENT, "bob"),
+            JOB, CANDIDATE, ACCESS, MEMBER, INVITE, LOCK, POLL,
+            BALLOT, VERSION, TIMER,
         ],
     },
     "ready": {"t": "ready", "seq": 300},
@@ -203,6 +238,8 @@ SERVER: dict[str, Json] = {
     "joined": {"t": "joined", "person": PERSON},
     "left": {"t": "left", "session": "s1"},
     "peer presence": {"t": "peer_presence", "session": "s1", "cursor": [1.5, -2.25], "tool": "pan"},
+    "peer look": {"t": "peer_look", "session": "s1", "sight": [-10.5, 0.0, 640.0, 480.0]},
+    "gathered": {"t": "gathered", "session": "s1"},
     "peer ink": {
         "t": "peer_ink", "session": "s1", "stroke": "stroke-2", "first": 0,
         "points": hexed(POINTS), "style": STYLE, "end": False,
@@ -246,6 +283,8 @@ def bad_frames() -> list[Json]:
         ("a wrong type", pack({"t": "ping", "n": "41"})),
         ("text where bytes belong", pack({**hello, "key": "AAAAAAAAAAAAAAAAAAAAAAAA"})),
         ("a number that is none", pack({"t": "presence", "cursor": [float("nan"), 0.0]})),
+        ("a sight that is none", pack({"t": "look", "sight": [0.0, 0.0, float("nan"), 1.0]})),
+        ("a sight of nothing", pack({"t": "look", "sight": [0.0, 0.0, 0.0, 1.0]})),
         ("an infinite number", pack({"t": "presence", "cursor": [float("inf"), 0.0]})),
         ("an id that ends in a newline", pack({"t": "undo", "id": "op-00003\n"})),
         ("an extension type", msgpack.packb({"t": "ping", "n": msgpack.ExtType(4, b"x")})),

@@ -1,4 +1,4 @@
-"""Who may do what, decided by the room alone. Rules A2, A5, A6, A7, A9, A13."""
+"""Who may do what, decided by the room alone. Rules A2, A5, A6, A7, A9, A13, T17."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from server.core.deeds import (
     SetAccess,
     SetLock,
     SetRole,
+    StartTimer,
+    StopTimer,
     TakeBack,
 )
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId
 from server.core.limits import RoomLimits
 from server.core.messages import Accept, Discard, Moderate, Op, Undo
-from server.core.moderation import MAX_INVITES, Decider, founded
+from server.core.moderation import MAX_INVITES, TIMER_ID, Decider, founded
 from server.core.records import (
     Access,
     Candidate,
@@ -40,6 +42,7 @@ from server.core.records import (
     Patch,
     Put,
     Stroke,
+    Timer,
 )
 from server.core.room import Entry, Room, Settled, Taken
 
@@ -450,3 +453,17 @@ def test_a13_what_is_decided_is_bounded_and_decided_once() -> None:
         made.room.moderate(Moderate(id=f"op-make-{number}", deed=deed), host, HOST)
     with refused("too_many"):
         made.decide(MakeInvite(role="viewer"))
+
+
+def test_t17_a_timer_ends_by_the_servers_clock_and_one_runs_at_a_time() -> None:
+    made = Founded()
+    with refused("not_host"):
+        made.decide(StartTimer(seconds=60), by=BOB, standing=EDITOR)
+    made.decide(StartTimer(seconds=60), now_ms=5)
+    assert made.room.records[TIMER_ID] == Timer(id=TIMER_ID, by=ANN, ends_ms=60_005)
+    made.decide(StartTimer(seconds=1), now_ms=7)
+    assert made.room.records[TIMER_ID] == Timer(id=TIMER_ID, by=ANN, ends_ms=1_007)
+    assert made.replayed().state() == made.room.state()
+    made.decide(StopTimer())
+    assert TIMER_ID not in made.room.records
+    assert made.decide(StopTimer()) == Settled(0)

@@ -1,4 +1,4 @@
-"""Rooms over real sockets: what people in one room see of each other. Rules S and J."""
+"""Rooms over real sockets: what people in one room see of each other. Rules S, J, T14, T15."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from server.client import Disconnected, RoomClient
+from server.core.deeds import Gather
 from server.core.errors import Refusal
-from server.core.messages import PeerInk, PeerPresence, Presence, Preview, Profile, ServerMessage
+from server.core.messages import (
+    Gathered,
+    Look,
+    PeerInk,
+    PeerLook,
+    PeerPresence,
+    Presence,
+    Preview,
+    Profile,
+    ServerMessage,
+)
 from server.core.records import Candidate, Delete, Frame, Image, Layer, Patch, Put
 from tests.server.net.serving import Served, serving, settings_for
 
@@ -212,3 +223,35 @@ async def test_r20_many_who_come_at_once_load_a_room_once(served: Served) -> Non
     assert [told for told in served.generation.told if told.startswith("opened")] == [
         f"opened {room}"
     ]
+
+
+async def test_t14_what_each_sees_is_relayed_for_those_who_follow(served: Served) -> None:
+    heard: list[ServerMessage] = []
+    async with (
+        RoomClient(served.url, served.new_room_id(), on_message=heard.append) as ann,
+        RoomClient(served.url, ann.room) as bob,
+    ):
+        await bob.send(Look(sight=(0.0, 1.0, 640.0, 480.0)))
+        await bob.send(Look(sight=(5.0, 1.0, 640.0, 480.0)))
+        assert bob.welcome is not None
+        look = PeerLook(session=bob.welcome.session, sight=(5.0, 1.0, 640.0, 480.0))
+        await ann.until(lambda _: look in heard)
+        joins: list[ServerMessage] = []
+        async with RoomClient(served.url, ann.room, on_message=joins.append):
+            assert look in joins
+        assert ann.seq == bob.seq == 1
+
+
+async def test_t15_a_host_gathers_everybody_and_nobody_else_does(served: Served) -> None:
+    heard: list[ServerMessage] = []
+    async with (
+        RoomClient(served.url, served.new_room_id()) as ann,
+        RoomClient(served.url, ann.room, on_message=heard.append) as bob,
+    ):
+        with pytest.raises(Refusal, match=r"^not_host: "):
+            await bob.decide(Gather())
+        assert await ann.decide(Gather()) == 0
+        assert ann.welcome is not None
+        gathered = Gathered(session=ann.welcome.session)
+        await bob.until(lambda _: gathered in heard)
+        assert ann.seq == 1

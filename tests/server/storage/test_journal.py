@@ -1,24 +1,27 @@
-"""The journal: what it says is durable is there when it is opened again. Rules J1 to J6."""
+"""The journal: what it says is durable is there when it is opened again. Rules J1 to J8."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
+from server.core.errors import StoreError
 from server.core.ids import Epoch, PersonId, RoomId
-from server.core.messages import Op
+from server.core.messages import Applied, Op
 from server.core.records import Layer, Put
+from server.core.replica import Replica
 from server.core.room import Entry, Room, Taken
 from server.core.snapshots import PART_BYTES
 from server.storage import tables
 from server.storage.journal import SqliteJournal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -227,13 +230,82 @@ async def test_j7_few_of_the_large_entries_before_a_snapshot_are_read(
     assert 40 < seqs[0] <= 50
 
 
-async def until_snapshot(journal: SqliteJournal) -> None:
-    def num_snapshots() -> int:
-        with journal.engine.connect() as connection:
-            rows = connection.exec_driver_sql("SELECT count(*) FROM snapshots").scalar_one()
-            return int(rows)
+async def test_j8_entries_that_a_snapshot_includes_can_be_gone_back_over(path: Path) -> None:
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path, keep_entries=10, keep_history=100) as journal:
+        async with snapshotted(journal, room, (50,)):
+            assert await journal.history_base(ROOM) == (0, [])
+            await check_history(journal, room, first=1)
+        # More than half: a snapshot is kept to begin from when it is too long.
+        async with snapshotted(journal, room, (10, 30)):
+            await check_history(journal, room, first=1)
+        async with snapshotted(journal, room, (20,)):
+            base, records = await journal.history_base(ROOM)
+            assert base == 60
+            assert {record.id for record in records} == {f"layer-{n}" for n in range(1, 61)}
+            await check_history(journal, room, first=61)
+            # Whoever began before that may go on until the next snapshot.
+            assert [e.seq for e in await journal.entries_after(ROOM, 0, 2)] == [1, 2]
+        async with snapshotted(journal, room, (1,)):
+            await check_history(journal, room, first=61)
+        with pytest.raises(StoreError, match="forgotten"):
+            await journal.entries_after(ROOM, 59, 5)
 
-    while await asyncio.to_thread(num_snapshots) == 0:
+
+async def test_j8_few_large_entries_are_kept_for_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path, keep_entries=1, keep_history=10_000) as journal:
+        monkeypatch.setattr(
+            journal._writer, "_kept", tables.Kept(entries=1, history=10_000, history_bytes=2_000)
+        )
+        async with snapshotted(journal, room, (60, 60)):
+            base, records = await journal.history_base(ROOM)
+            assert base == len(records) == 120
+            assert await journal.entries_after(ROOM, base, 5) == []
+
+
+@contextlib.asynccontextmanager
+async def snapshotted(
+    journal: SqliteJournal, room: Room, numbers: Sequence[int]
+) -> AsyncIterator[None]:
+    """The room in the journal, grown by so many entries before each of some snapshots."""
+    watch = Watch()
+    opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+    for number in numbers:
+        for taken in grown(room, number):
+            opened.log.append(taken)
+        opened.log.snapshot(room.state())
+        await watch.until_durable(int(room.seq))
+        await until_snapshot(journal, int(room.seq))
+    yield
+    opened.log.close()
+
+
+async def check_history(journal: SqliteJournal, room: Room, first: int) -> None:
+    """All entries are there, read in pages, and make the room of the records they begin from."""
+    base, records = await journal.history_base(ROOM)
+    assert base == first - 1
+    replica = Replica()
+    replica.reset(base)
+    replica.records.update((record.id, record) for record in records)
+    while page := await journal.entries_after(ROOM, replica.seq, 7):
+        for e in page:
+            replica.apply(Applied(seq=e.seq, id=e.id, by=e.by, changes=e.changes))
+    assert replica.seq == room.seq
+    assert replica.records == room.records
+
+
+async def until_snapshot(journal: SqliteJournal, seq: int = 1) -> None:
+    """Wait until there is a snapshot of this op or a later one."""
+
+    def newest() -> int:
+        with journal.engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM snapshots")
+            return int(rows.scalar_one())
+
+    while await asyncio.to_thread(newest) < seq:
         pass
 
 

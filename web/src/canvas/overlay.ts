@@ -4,13 +4,14 @@
  */
 
 import type { Frame, InkStyle, RecordId } from "../protocol/messages";
-import type { RoomClient } from "../sync/room-client";
+import type { Showable } from "../sync/room-client";
 import { boxToScreen, type Camera, type Size, toScreen, visibleBox } from "./camera";
 import { drawCursors } from "./cursors";
 import type { EmergingPicture, EmergingPictures } from "./emerging";
 import type { Gallery } from "./gallery";
 import { type Box, boxesIntersect, outset, type Point, translate, unionBoxes } from "./geometry";
 import { CORNERS, cornerOf, selectableBounds } from "./hit";
+import { Lasers } from "./lasers";
 import { MaskOverlay } from "./masks";
 import type { InkPoint } from "./outline";
 import { type LiveInk, type Pictures, paintInk, paintItem } from "./paint";
@@ -39,6 +40,8 @@ export interface OverlayModel {
   readonly ink: OwnInk | null;
   /** The brush under the pointer: where, and how wide in canvas units. */
   readonly nib: { readonly at: Point; readonly size: number } | null;
+  /** Where one points with the laser. */
+  readonly laser: Point | null;
   readonly frameWord: string;
   on(listener: () => void): () => void;
 }
@@ -55,17 +58,20 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const ACCENT = "#3b6ff5";
 const FRAME_LINE = "#8b8f99";
 const LIVE = "#e5484d";
+/** One's own; others' have their colours. */
+const LASER = "#e5484d";
 const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
 const FONT_BOLD = '600 12px system-ui, -apple-system, "Segoe UI", sans-serif';
 
 export class Overlay {
   readonly #sources: Sources;
-  readonly #room: RoomClient;
+  readonly #room: Showable;
   readonly #model: OverlayModel;
   readonly #masks = new MaskOverlay();
+  readonly #lasers = new Lasers();
   readonly #scratch = document.createElement("canvas");
 
-  constructor(sources: Sources, room: RoomClient, model: OverlayModel) {
+  constructor(sources: Sources, room: Showable, model: OverlayModel) {
     this.#sources = sources;
     this.#room = room;
     this.#model = model;
@@ -87,9 +93,21 @@ export class Overlay {
     this.#drawLifted(ctx, view);
     this.#drawSelection(ctx, view);
     this.#drawDrafts(ctx, view);
+    const isFading = this.#drawLasers(ctx, view, performance.now());
     drawCursors(ctx, view, size, this.#room.peers.values());
     this.#drawNib(ctx, view);
-    return isMoving;
+    return isMoving || isFading;
+  }
+
+  #drawLasers(ctx: CanvasRenderingContext2D, view: Camera, ms: number): boolean {
+    this.#lasers.point("", LASER, this.#model.laser, ms);
+    for (const { session, color, cursor, tool } of this.#room.peers.values()) {
+      const at = tool === "laser" && cursor ? { x: cursor[0], y: cursor[1] } : null;
+      this.#lasers.point(session, color, at, ms);
+    }
+    const isFading = this.#lasers.fade(ms);
+    if (isFading) this.#lasers.draw(ctx, view, ms);
+    return isFading;
   }
 
   /** Where a frame is now, with what is being done to it. */

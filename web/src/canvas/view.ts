@@ -7,7 +7,7 @@
  */
 
 import type { RecordId } from "../protocol/messages";
-import type { RoomClient } from "../sync/room-client";
+import type { Showable } from "../sync/room-client";
 import { type Camera, camera, fitted, type Insets, type Size, snapped, visibleBox } from "./camera";
 import { decodeJpeg, EmergingPictures } from "./emerging";
 import { Gallery } from "./gallery";
@@ -30,7 +30,7 @@ export class View {
   /** Where the pointer events go; on top of everything drawn. */
   readonly element: HTMLCanvasElement;
 
-  readonly #room: RoomClient;
+  readonly #room: Showable;
   readonly #model: OverlayModel;
   readonly #base: HTMLCanvasElement;
   readonly #scratch: HTMLCanvasElement;
@@ -44,7 +44,7 @@ export class View {
   #frameRequest = 0;
   #flight: { to: Camera; from: Camera; start: number; ms: number } | null = null;
 
-  constructor(room: RoomClient, model: OverlayModel, container: HTMLElement) {
+  constructor(room: Showable, model: OverlayModel, container: HTMLElement) {
     this.#room = room;
     this.#model = model;
     this.#base = container.appendChild(document.createElement("canvas"));

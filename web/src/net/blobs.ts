@@ -4,6 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Limits } from "../protocol/messages";
 import { backoffMs } from "./backoff";
+import { told } from "./told";
 
 export interface Stored {
   readonly blob: string;
@@ -79,20 +80,6 @@ export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string>
   const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
   if (subtle === undefined) return bytesToHex(sha256(bytes));
   return bytesToHex(new Uint8Array(await subtle.digest("SHA-256", bytes)));
-}
-
-/** The server's own sentence, or one that stands in for it. */
-async function told(response: Response): Promise<string> {
-  const text = (await response.text().catch(() => "")).trim();
-  try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body === "object" && body !== null && "reason" in body) {
-      if (typeof body.reason === "string") return body.reason;
-    }
-  } catch {
-    // Plain text, then.
-  }
-  return text !== "" && text.length < 300 ? text : `The picture was refused (${response.status}).`;
 }
 
 function sleep(ms: number): Promise<void> {

@@ -9,6 +9,7 @@ import { type Clock, Connection, type ConnectionEvents, type Socket } from "./co
 import { identityKey, keepProfile, newId, readProfile, type SmallStorage } from "./identity";
 import { Pace } from "./pace";
 import { PendingStore, type StoreWorld } from "./pending-store";
+import { RoomFiles } from "./room-files";
 import { type Entry, TicketedSocket } from "./ticket";
 
 /** What a room needs of the browser; tests bring their own. */
@@ -54,6 +55,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   readonly #world: World;
   readonly #connection: Connection;
   readonly #blobs: Blobs;
+  readonly #files: RoomFiles;
   readonly #key: Uint8Array;
   readonly #unlisten: () => void;
   #pace: Pace;
@@ -71,6 +73,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     this.#world = world;
     this.#key = identityKey(world.storage);
     this.#blobs = new Blobs(origin, roomId);
+    this.#files = new RoomFiles(origin, roomId);
     this.#pace = new Pace(OPS_PER_S, OPS_BURST, world.now());
     this.keeper = new PendingStore(roomId, newId(), world);
     this.session = new Session(roomId, this, readProfile(world.storage));
@@ -109,7 +112,16 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     }, ms);
   }
 
+  now(): number {
+    return this.#world.now();
+  }
+
   upload: SessionPorts["upload"] = (file, limits, badge) => this.#blobs.upload(file, limits, badge);
+  saveRoom: SessionPorts["saveRoom"] = (badge) => this.#files.save(badge);
+  openFile: SessionPorts["openFile"] = (file, badge) => this.#files.open(file, badge);
+  history: SessionPorts["history"] = (badge) => this.#files.history(badge);
+  film: SessionPorts["film"] = (kind, badge) => this.#files.film(kind, badge);
+  branch: SessionPorts["branch"] = (seq, badge) => this.#files.branch(seq, badge);
   blobUrl: SessionPorts["blobUrl"] = (blob) => this.#blobs.url(blob);
   keepProfile: SessionPorts["keepProfile"] = (profile) => keepProfile(this.#world.storage, profile);
 

@@ -6,7 +6,7 @@
  */
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
-import type { ClientMessage, ServerMessage } from "./messages";
+import type { ClientMessage, Moment, ServerMessage, Snapshot } from "./messages";
 import {
   anyId,
   between,
@@ -33,6 +33,8 @@ export class ProtocolError extends Error {
 
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 const MAX_ITEMS = 1_000_000;
+/** Of the length before each message of a history. */
+const LENGTH_BYTES = 4;
 
 const encoder = new Encoder({ ignoreUndefined: true, maxDepth: 16 });
 const decoder = new Decoder({
@@ -50,15 +52,31 @@ export function encode(message: ClientMessage): Uint8Array<ArrayBuffer> {
 
 /** Read one message of the server; throws ProtocolError. */
 export function decode(data: ArrayBuffer | Uint8Array): ServerMessage {
+  return checked(data, MESSAGES) as ServerMessage;
+}
+
+/** Read a room's history: messages, each after its length in 4 bytes; throws ProtocolError. */
+export function* decodeHistory(data: Uint8Array): Generator<Snapshot | Moment> {
+  const lengths = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  for (let at = 0; at < data.length; ) {
+    const start = at + LENGTH_BYTES;
+    const end = start <= data.length ? start + lengths.getUint32(at) : Number.POSITIVE_INFINITY;
+    if (end > data.length) throw new ProtocolError("expected the rest of a history, it ends early");
+    yield checked(data.subarray(start, end), PAST) as Snapshot | Moment;
+    at = end;
+  }
+}
+
+function checked(data: ArrayBuffer | Uint8Array, shapes: Readonly<Record<string, Check>>): unknown {
   if (data.byteLength > MAX_MESSAGE_BYTES) {
     throw new ProtocolError(
       `expected at most ${MAX_MESSAGE_BYTES} bytes, got a message of ${data.byteLength}`,
     );
   }
   const message = unpack(data);
-  const fault = messageFault(message);
+  const fault = messageFault(message, shapes);
   if (fault !== null) throw new ProtocolError(fault);
-  return message as ServerMessage;
+  return message;
 }
 
 function unpack(data: ArrayBuffer | Uint8Array): unknown {
@@ -153,6 +171,7 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
     people: listOf(person),
     limits: mapOf({ message_bytes: count, blob_bytes: count, blob_px: count }),
     engine,
+    now_ms: count,
     badge: word,
   }),
   snapshot: mapOf({ records: listOf(recordFault) }),
@@ -169,6 +188,8 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
     cursor: optional(listOf(coordinate, 2)),
     tool: word,
   }),
+  peer_look: mapOf({ session: word, sight: listOf(number, 4) }),
+  gathered: mapOf({ session: word }),
   peer_ink: mapOf({
     session: word,
     stroke: recordId,
@@ -190,12 +211,17 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
   pong: mapOf({ n: number }),
 };
 
-function messageFault(message: unknown): string | null {
+/** What a history consists of. */
+const PAST: Readonly<Record<string, Check>> = {
+  snapshot: MESSAGES.snapshot,
+  moment: mapOf({ seq: count, by: word, at_ms: count, changes: listOf(change) }),
+};
+
+function messageFault(message: unknown, shapes: Readonly<Record<string, Check>>): string | null {
   if (!isMap(message)) return `expected a message, got ${shown(message)}`;
   const kind = message["t"];
-  if (typeof kind !== "string" || !Object.hasOwn(MESSAGES, kind)) {
-    return `expected a message that is known, got ${shown(kind)}`;
-  }
-  const wrong = MESSAGES[kind as ServerMessage["t"]](message);
+  const check = typeof kind === "string" && Object.hasOwn(shapes, kind) ? shapes[kind] : undefined;
+  if (check === undefined) return `expected a message that is known, got ${shown(kind)}`;
+  const wrong = check(message);
   return wrong === null ? null : `${kind}: expected ${wrong}`;
 }

@@ -4,10 +4,13 @@ import type { Change, Color, RecordId, Role, RoomRecord, Sampler } from "./recor
 
 export type {
   Access,
+  Ballot,
   BlobId,
   Candidate,
   Change,
+  Chat,
   Color,
+  Comment,
   Delete,
   Delta,
   Edit,
@@ -21,7 +24,9 @@ export type {
   Lock,
   MaskStroke,
   Member,
+  Note,
   Patch,
+  Poll,
   Put,
   RecordId,
   RecordType,
@@ -30,6 +35,8 @@ export type {
   Sampler,
   Stroke,
   TextField,
+  Timer,
+  Version,
 } from "./records";
 
 export const PROTOCOL_VERSION = 1;
@@ -89,7 +96,12 @@ export interface Discard {
 
 /** What only a host may ask for. */
 export type Deed =
-  | { readonly d: "access"; readonly open: boolean; readonly role: "editor" | "viewer" }
+  | {
+      readonly d: "access";
+      readonly open: boolean;
+      readonly role: "editor" | "viewer";
+      readonly talk: boolean;
+    }
   | { readonly d: "invite"; readonly role: Role; readonly expires_ms: number | null }
   | { readonly d: "revoke"; readonly invite: RecordId }
   | { readonly d: "role"; readonly person: string; readonly role: Role | null }
@@ -98,7 +110,13 @@ export type Deed =
   | { readonly d: "ban"; readonly person: string; readonly banned: boolean }
   | { readonly d: "lock"; readonly record: RecordId; readonly locked: boolean }
   | { readonly d: "clear" }
-  | { readonly d: "take_back"; readonly person: string };
+  | { readonly d: "take_back"; readonly person: string }
+  | { readonly d: "poll"; readonly over: "candidates" | "notes"; readonly dots: number }
+  | { readonly d: "reveal" }
+  | { readonly d: "close_poll" }
+  | { readonly d: "gather" }
+  | { readonly d: "timer"; readonly seconds: number }
+  | { readonly d: "stop_timer" };
 
 /** Decide about the room or somebody in it; the op that does it has this id. */
 export interface Moderate {
@@ -107,10 +125,26 @@ export interface Moderate {
   readonly deed: Deed;
 }
 
+/** One's dots in the poll, all of them anew. */
+export interface Vote {
+  readonly t: "vote";
+  readonly id: string;
+  readonly dots: Readonly<Record<RecordId, number>>;
+}
+
 export interface Presence {
   readonly t: "presence";
   readonly cursor: readonly [number, number] | null;
   readonly tool: string;
+}
+
+/** The part of the canvas that somebody sees: x, y, width, height. */
+export type Sight = readonly [number, number, number, number];
+
+/** What one sees now, for those who follow. */
+export interface Look {
+  readonly t: "look";
+  readonly sight: Sight;
 }
 
 export interface InkStyle {
@@ -155,7 +189,9 @@ export type ClientMessage =
   | Accept
   | Discard
   | Moderate
+  | Vote
   | Presence
+  | Look
   | Ink
   | Profile
   | Ping;
@@ -226,6 +262,8 @@ export interface Welcome {
   readonly people: readonly Person[];
   readonly limits: Limits;
   readonly engine: EngineStatus;
+  /** The server's clock, milliseconds since 1970. */
+  readonly now_ms: number;
   /** Proves over HTTP that a request is of this session. */
   readonly badge: string;
 }
@@ -294,6 +332,18 @@ export interface PeerPresence {
   readonly tool: string;
 }
 
+export interface PeerLook {
+  readonly t: "peer_look";
+  readonly session: string;
+  readonly sight: Sight;
+}
+
+/** A host asks everybody to see what they see, at this connection. */
+export interface Gathered {
+  readonly t: "gathered";
+  readonly session: string;
+}
+
 export interface PeerInk {
   readonly t: "peer_ink";
   readonly session: string;
@@ -321,6 +371,15 @@ export interface Pong {
   readonly n: number;
 }
 
+/** An op as it stands in a room's history, which is read over HTTP. */
+export interface Moment {
+  readonly t: "moment";
+  readonly seq: number;
+  readonly by: string;
+  readonly at_ms: number;
+  readonly changes: readonly Change[];
+}
+
 export type ServerMessage =
   | Welcome
   | Snapshot
@@ -333,6 +392,8 @@ export type ServerMessage =
   | Joined
   | Left
   | PeerPresence
+  | PeerLook
+  | Gathered
   | PeerInk
   | PreviewMessage
   | EngineStatus

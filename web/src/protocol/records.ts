@@ -118,6 +118,55 @@ export interface MaskStroke extends Base {
   readonly y: number;
 }
 
+/** A sticky note, NOTE_SIDE units square, which lies over the picture and is no part of it. */
+export interface Note extends Base {
+  readonly type: "note";
+  /** Among notes. */
+  readonly z: string;
+  readonly x: number;
+  readonly y: number;
+  /** Changed by `RoomClient.setText` only. */
+  readonly text: string;
+  readonly color: Color;
+}
+
+/** In canvas units. */
+export const NOTE_SIDE = 200;
+
+/** What the server stamps on what is said, beside `by`. */
+interface Said extends Base {
+  readonly text: string;
+  /** What its author was called then. */
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly at_ms: number;
+}
+
+export interface Chat extends Said {
+  readonly type: "chat";
+}
+
+export interface Comment extends Said {
+  readonly type: "comment";
+  /** Of the first of a thread: where it is pinned. */
+  readonly x: number;
+  readonly y: number;
+  /** The comment that this one answers; null: it begins a thread. */
+  readonly thread: RecordId | null;
+  /** Of the first of a thread: whether it is dealt with. */
+  readonly resolved: boolean;
+}
+
+/** A moment of the room with a name. */
+export interface Version extends Base {
+  readonly type: "version";
+  readonly name: string;
+  /** Of the op that named it, stamped by the server: the room as it was then. */
+  readonly seq: number;
+  /** Milliseconds since 1970, stamped likewise. */
+  readonly at_ms: number;
+}
+
 export type JobState = "queued" | "running" | "done" | "cancelled" | "failed";
 
 /** Server-owned: somebody's request for `count` pictures of a frame. */
@@ -166,6 +215,8 @@ export interface Access extends Base {
   readonly open: boolean;
   /** Of those who bring nothing but the id. */
   readonly role: "editor" | "viewer";
+  /** Whether viewers may chat and comment. */
+  readonly talk: boolean;
 }
 
 /** Server-owned: what a host has decided about a person, or that they made the room. */
@@ -194,18 +245,49 @@ export interface Lock extends Base {
   readonly of: RecordId;
 }
 
-export type PeopleRecord = Access | Member | Invite | Lock;
+/** Server-owned, one a room at a time: people give dots to what they like best. */
+export interface Poll extends Base {
+  readonly type: "poll";
+  readonly over: "candidates" | "notes";
+  /** That each may give. */
+  readonly dots: number;
+  readonly voters: number;
+  readonly revealed: boolean;
+  /** Dots of all together; empty until a host reveals them. */
+  readonly tally: Readonly<Record<RecordId, number>>;
+}
+
+/** Server-owned, one a room: the time that a host gives everybody. */
+export interface Timer extends Base {
+  readonly type: "timer";
+  /** By the server's clock. */
+  readonly ends_ms: number;
+}
+
+/** Server-owned: one's own dots. Nobody is sent those of others. */
+export interface Ballot extends Base {
+  readonly type: "ballot";
+  readonly dots: Readonly<Record<RecordId, number>>;
+}
+
+export type PeopleRecord = Access | Member | Invite | Lock | Timer | Poll | Ballot;
 export type RoomRecord =
   | Layer
   | Stroke
   | ImageRecord
   | Frame
   | MaskStroke
+  | Note
+  | Chat
+  | Comment
+  | Version
   | JobRecord
   | Candidate
   | PeopleRecord;
 export type RecordType = RoomRecord["type"];
-export type TextField = "prompt" | "negative";
+export const TEXT_FIELDS = ["prompt", "negative", "text"] as const;
+/** Texts that several people may type into at once. */
+export type TextField = (typeof TEXT_FIELDS)[number];
 
 /** Add a record. Its id must be new to the room. */
 export interface Put {

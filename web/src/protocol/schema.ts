@@ -5,7 +5,7 @@
  * server would have to refuse, or that would close the connection, is found before it is sent.
  */
 
-import type { Change, PeopleRecord, RecordType, RoomRecord } from "./records";
+import type { Change, PeopleRecord, RecordType, RoomRecord, TextField } from "./records";
 import { SAMPLERS } from "./records";
 import { isGeometry, MAX_COORDINATE, MAX_POINTS } from "./strokes";
 
@@ -14,9 +14,12 @@ export type Check = (value: unknown) => string | null;
 type Shape = Readonly<Record<string, Check>>;
 
 export const MAX_PROMPT = 4_000;
+export const MAX_LINE = 2_000;
+export const MAX_NOTE = 1_000;
 export const MAX_CHANGES = 2_000;
 export const MAX_DELTA = 1_000;
 export const MAX_LORAS = 8;
+export const MAX_DOTS = 20;
 const MAX_EXTENT = 16_384;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -83,6 +86,8 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+const versionName: Check = (value) => (value === "" ? "a name" : name(value));
+const line: Check = (value) => (value === "" ? "a text that isn't empty" : text(MAX_LINE)(value));
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
 const CONTROL = /^[^\x00-\x1f]{0,80}$/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
@@ -147,6 +152,18 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     live: flag,
   },
   mask: { ...brushed, frame: recordId },
+  note: { z, x: coordinate, y: coordinate, text: text(MAX_NOTE), color },
+  chat: { text: line, name, at_ms: anyCount },
+  comment: {
+    text: line,
+    x: coordinate,
+    y: coordinate,
+    thread: optional(recordId),
+    resolved: flag,
+    name,
+    at_ms: anyCount,
+  },
+  version: { name: versionName, seq: anyCount, at_ms: anyCount },
   job: {
     frame: recordId,
     state: either("queued", "running", "done", "cancelled", "failed"),
@@ -171,17 +188,53 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     above: anyText,
     state: either("open", "accepted", "discarded"),
   },
-  access: { open: flag, role: either("editor", "viewer") },
+  access: { open: flag, role: either("editor", "viewer"), talk: flag },
   member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
   invite: { role, digest: anyText, expires_ms: optional(anyCount) },
   lock: { of: recordId },
+  timer: { ends_ms: anyCount },
+  poll: {
+    over: either("candidates", "notes"),
+    dots: whole(1, MAX_DOTS),
+    voters: anyCount,
+    revealed: flag,
+    tally: mapOf(Number.MAX_SAFE_INTEGER, recordId, anyCount),
+  },
+  ballot: { dots: mapOf(MAX_DOTS, recordId, whole(1, MAX_DOTS)) },
 };
 
-const ABOUT_PEOPLE: readonly string[] = ["access", "member", "invite", "lock"];
+const ABOUT_PEOPLE: readonly string[] = [
+  "access",
+  "member",
+  "invite",
+  "lock",
+  "timer",
+  "poll",
+  "ballot",
+];
 const SERVER_OWNED: ReadonlySet<string> = new Set(["job", "candidate", ...ABOUT_PEOPLE]);
 const TEXT_FIELDS: Readonly<Partial<Record<RecordType, readonly string[]>>> = {
   frame: ["prompt", "negative"],
+  note: ["text"],
 };
+/** The longest text of each field that people type into. */
+export const MAX_TEXT: Readonly<Record<TextField, number>> = {
+  prompt: MAX_PROMPT,
+  negative: MAX_PROMPT,
+  text: MAX_NOTE,
+};
+const TALK: readonly string[] = ["chat", "comment"];
+
+/** Whether a record bears its time and stays as it is. */
+export function isStamped(record: RoomRecord): boolean {
+  return TALK.includes(record.type) || record.type === "version";
+}
+
+/** Whether a change is one of what people say, which viewers may be allowed to make. */
+export function isTalk(change: Change, records: ReadonlyMap<string, RoomRecord>): boolean {
+  const record = change.c === "put" ? change.record : records.get(change.id);
+  return record !== undefined && TALK.includes(record.type);
+}
 
 /** Whether a record is about people rather than about the canvas. */
 export function isAboutPeople(record: RoomRecord): record is PeopleRecord {

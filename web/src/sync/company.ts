@@ -1,6 +1,6 @@
 /** The others in the room: who is there, where they point, and their strokes in progress. */
 
-import type { PeerInk, PeerPresence, Person, RecordId } from "../protocol/messages";
+import type { PeerInk, PeerLook, PeerPresence, Person, RecordId } from "../protocol/messages";
 import { decodePoints, MAX_POINTS, type Point } from "../protocol/strokes";
 import type { Peer, PeerInkStroke } from "./room-client";
 
@@ -36,8 +36,8 @@ export class Company {
       return;
     }
     const known = this.peers.get(person.session);
-    const { cursor = null, tool = "" } = known ?? {};
-    this.peers.set(person.session, { ...person, cursor, tool });
+    const { cursor = null, tool = "", sight = null } = known ?? {};
+    this.peers.set(person.session, { ...person, cursor, tool, sight });
   }
 
   leave(session: string): void {
@@ -48,6 +48,11 @@ export class Company {
   move({ session, cursor, tool }: PeerPresence): void {
     const peer = this.peers.get(session);
     if (peer !== undefined) this.peers.set(session, { ...peer, cursor, tool });
+  }
+
+  look({ session, sight }: PeerLook): void {
+    const peer = this.peers.get(session);
+    if (peer !== undefined) this.peers.set(session, { ...peer, sight });
   }
 
   /** Take new points; chunks that were dropped on the way leave a straight line. */

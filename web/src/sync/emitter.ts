@@ -11,6 +11,7 @@ export class Emitter {
     people: new Set(),
     ink: new Set(),
     previews: new Set(),
+    gathered: new Set(),
     refused: new Set(),
   };
 

@@ -1,5 +1,7 @@
 /** How much can be undone and redone, once all that is pending is done. */
 
+import type { Change } from "../protocol/records";
+import { isStamped } from "../protocol/schema";
 import type { Work } from "./work";
 
 export interface Depths {
@@ -10,8 +12,9 @@ export interface Depths {
 /** The server's count, and what each pending work will make of it. Typing is no step. */
 export function depthsAfter(history: Depths, pending: Iterable<Work>): Depths {
   let { undo, redo } = history;
-  for (const { t } of pending) {
-    if (t === "op" || t === "accept" || t === "discard") {
+  for (const work of pending) {
+    const { t } = work;
+    if (t === "accept" || t === "discard" || (t === "op" && work.changes.some(isStep))) {
       undo++;
       redo = 0;
     } else if (t === "undo") {
@@ -23,4 +26,9 @@ export function depthsAfter(history: Depths, pending: Iterable<Work>): Depths {
     }
   }
   return { undo, redo };
+}
+
+/** Undo passes over what people say. */
+function isStep(change: Change): boolean {
+  return change.c !== "put" || !isStamped(change.record);
 }

@@ -32,6 +32,7 @@ function sizeOf(change: Change): number {
   if (change.c !== "put") return BASE_BYTES;
   const { record } = change;
   if ("points" in record) return BASE_BYTES + record.points.length;
+  if ("text" in record) return BASE_BYTES + 4 * record.text.length;
   return record.type === "frame"
     ? BASE_BYTES + 4 * (record.prompt.length + record.negative.length)
     : BASE_BYTES;

@@ -13,7 +13,14 @@
  */
 
 import type { Applied, ClientMessage, Op } from "../protocol/messages";
-import type { Change, Delta, RecordId, RoomRecord, TextField } from "../protocol/records";
+import {
+  type Change,
+  type Delta,
+  type RecordId,
+  type RoomRecord,
+  TEXT_FIELDS,
+  type TextField,
+} from "../protocol/records";
 import { MAX_DELTA } from "../protocol/schema";
 import { applyChange, textOf, withText } from "./changes";
 import { type EditEntry, type Entry, Outbox } from "./outbox";
@@ -337,7 +344,7 @@ export class Replica {
     if (after === undefined) this.#confirmed.delete(id);
     else this.#confirmed.set(id, after);
     if (after === undefined || this.outbox.touching(id).length === 0) return;
-    for (const field of TEXTS) {
+    for (const field of TEXT_FIELDS) {
       const first = this.outbox.edits(id, field)[0];
       const text = textOf(after, field);
       if (first === undefined || text === undefined) continue;
@@ -405,8 +412,6 @@ export class Replica {
     return record;
   }
 }
-
-const TEXTS: readonly TextField[] = ["prompt", "negative"];
 
 function resolveOp(
   id: RecordId,

@@ -12,7 +12,16 @@ import type {
   RecordId,
   Role,
   RoomRecord,
+  Sight,
+  TextField,
 } from "../protocol/messages";
+import type { Past } from "./past";
+
+/** What a view needs of a room, or of a moment of one. */
+export type Showable = Pick<
+  RoomClient,
+  "records" | "peers" | "ink" | "previews" | "on" | "blobUrl"
+>;
 
 export interface Peer {
   session: string;
@@ -23,6 +32,8 @@ export interface Peer {
   muted: boolean;
   cursor: readonly [number, number] | null;
   tool: string;
+  /** What they see; null before they have said so. */
+  sight: Sight | null;
 }
 
 /** A peer's stroke in progress; `points` are canvas coordinates and grow. */
@@ -49,6 +60,8 @@ export interface RoomEvents {
   people: () => void;
   ink: () => void;
   previews: () => void;
+  /** A host asks everybody to see what they see, at this connection. */
+  gathered: (session: string) => void;
   /** Something of ours was refused: `reason` is a sentence for people. */
   refused: (code: string, reason: string) => void;
 }
@@ -66,6 +79,8 @@ export interface RoomClient {
   readonly connectionReason: string;
   /** The code with which the connection was closed last; 0 before. */
   readonly closeCode: number;
+  /** The server's clock: milliseconds since 1970, give or take the way of a message. */
+  readonly now: number;
   /** Ops that the server has not acknowledged (acknowledged means: on its disk). */
   readonly unsaved: number;
   readonly canUndo: boolean;
@@ -80,25 +95,31 @@ export interface RoomClient {
   readonly isMuted: boolean;
   /** Whether this person may change anything. */
   readonly mayChange: boolean;
+  /** Whether this person may chat and comment. */
+  readonly mayTalk: boolean;
 
   on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void;
 
   /** Apply at once and send; survives a lost connection and a reload. Returns the op id. */
   submit(changes: readonly Change[]): string;
   /** Set a text field to what the person typed; sent as inserts and deletes. */
-  setText(id: RecordId, field: "prompt" | "negative", text: string): void;
+  setText(id: RecordId, field: TextField, text: string): void;
   undo(): void;
   redo(): void;
   generate(frame: FrameId): void;
   cancel(frame: FrameId): void;
   accept(candidate: RecordId): void;
   discard(candidate: RecordId): void;
+  /** Give these dots in the poll, instead of those given before. */
+  vote(dots: Readonly<Record<RecordId, number>>): void;
   /** For hosts. */
   decide(deed: Deed): void;
   /** For hosts: make a link; what stands behind `#link=`, or null where none was made. */
   invite(role: Role, expiresMs: number | null): Promise<string | null>;
 
   setCursor(cursor: readonly [number, number] | null, tool: string): void;
+  /** What this person sees, for those who follow. */
+  setSight(sight: Sight): void;
   setProfile(name: string, color: string): void;
   /** Ink of a stroke in progress: all its points so far (canvas units, pressure 0..1); sends what is new, at most 30 times a second. */
   sendInk(
@@ -111,6 +132,16 @@ export interface RoomClient {
 
   /** Upload a picture (PNG, JPEG or WEBP); resolves when it is stored. */
   upload(file: Blob): Promise<{ blob: string; width: number; height: number }>;
+  /** The room as a file. */
+  saveRoom(): Promise<Blob>;
+  /** Make a new room of such a file; its id. */
+  openFile(file: Blob): Promise<string>;
+  /** All that can be gone back over, as of now. */
+  past(): Promise<Past>;
+  /** The history as an animated WebP, or as a ZIP of frames. */
+  film(kind: "webp" | "frames"): Promise<Blob>;
+  /** Make a new room that begins as this one was after op number `seq`; its id. */
+  branch(seq: number): Promise<string>;
   blobUrl(blob: string): string;
   newId(): string;
   close(): void;

@@ -6,6 +6,7 @@
  * `takeOutgoing` and `takeEphemeral` give whenever a port says that there is something.
  */
 
+import { decodeHistory } from "../protocol/codec";
 import {
   type Ack,
   type Applied,
@@ -26,15 +27,17 @@ import {
   type Role,
   type RoomRecord,
   type ServerMessage,
+  type Sight,
   type TextField,
   type Welcome,
 } from "../protocol/messages";
-import { clean, color as colorFault, MAX_PROMPT, submitFault } from "../protocol/schema";
+import { clean, color as colorFault, isTalk, MAX_TEXT, submitFault } from "../protocol/schema";
 import type { Point } from "../protocol/strokes";
 import { Company } from "./company";
 import { Emitter } from "./emitter";
 import { Ephemeral } from "./ephemeral";
 import { type Depths, depthsAfter } from "./history";
+import { Past } from "./past";
 import { inPieces } from "./pieces";
 import { Previews } from "./previews";
 import { DesyncError, type Keeper, Replica } from "./replica";
@@ -50,11 +53,18 @@ export interface Profile {
 export interface SessionPorts {
   readonly keeper: Keeper;
   newId(): string;
+  /** Milliseconds since 1970, by this machine's clock. */
+  now(): number;
   /** Work waits to be sent. */
   workWaits(): void;
   /** A cursor or ink waits to be sent, at the pace of `ephemeral` messages. */
   ephemeralWaits(): void;
   upload(file: Blob, limits: Limits | null, badge: string): ReturnType<RoomClient["upload"]>;
+  saveRoom(badge: string): Promise<Blob>;
+  openFile(file: Blob, badge: string): Promise<string>;
+  history(badge: string): Promise<Uint8Array>;
+  film(kind: "webp" | "frames", badge: string): Promise<Blob>;
+  branch(seq: number, badge: string): Promise<string>;
   blobUrl(blob: string): string;
   keepProfile(profile: Profile): void;
   close(): void;
@@ -79,6 +89,8 @@ export class Session implements RoomClient {
   connectionReason = "";
   closeCode = 0;
   #badge = "";
+  /** By how much this clock is behind the server's. */
+  #behindMs = 0;
   /** Who waits for a link, by the id of what asked for it. */
   readonly #awaited = new Map<string, (link: string | null) => void>();
   readonly #ports: SessionPorts;
@@ -129,6 +141,14 @@ export class Session implements RoomClient {
   get mayChange(): boolean {
     return this.role !== "viewer" && !this.isMuted;
   }
+  get mayTalk(): boolean {
+    const access = this.records.get(":access:room");
+    const letsViewers = access?.type === "access" && access.talk;
+    return !this.isMuted && (this.role !== "viewer" || letsViewers);
+  }
+  get now(): number {
+    return this.#ports.now() + this.#behindMs;
+  }
   get unsaved(): number {
     return this.#replica.outbox.unsaved;
   }
@@ -146,7 +166,8 @@ export class Session implements RoomClient {
   // --- commands ---------------------------------------------------------------------------
 
   submit(changes: readonly Change[]): string {
-    if (this.#mayOnlyWatch()) {
+    const isAllowed = this.mayTalk && changes.every((change) => isTalk(change, this.records));
+    if (!isAllowed && this.#mayOnlyWatch()) {
       this.#withdrawInk(changes);
       return this.#ports.newId();
     }
@@ -169,7 +190,7 @@ export class Session implements RoomClient {
 
   setText(id: RecordId, field: TextField, text: string): void {
     if (this.#mayOnlyWatch()) return;
-    this.#show(this.#replica.setText(id, field, clean(text, MAX_PROMPT)));
+    this.#show(this.#replica.setText(id, field, clean(text, MAX_TEXT[field])));
     this.#ports.workWaits();
     this.#showStatus();
   }
@@ -203,6 +224,12 @@ export class Session implements RoomClient {
     this.#push({ t: "discard", id: this.#ports.newId(), candidate });
   }
 
+  vote(dots: Readonly<Record<RecordId, number>>): void {
+    if (this.mayTalk || !this.#mayOnlyWatch()) {
+      this.#push({ t: "vote", id: this.#ports.newId(), dots });
+    }
+  }
+
   decide(deed: Deed): void {
     this.#push({ t: "moderate", id: this.#ports.newId(), deed });
   }
@@ -216,6 +243,11 @@ export class Session implements RoomClient {
 
   setCursor(cursor: readonly [number, number] | null, tool: string): void {
     this.#ephemeral.move(cursor, tool);
+    this.#ports.ephemeralWaits();
+  }
+
+  setSight(sight: Sight): void {
+    this.#ephemeral.look(sight);
     this.#ports.ephemeralWaits();
   }
 
@@ -241,6 +273,26 @@ export class Session implements RoomClient {
 
   upload(file: Blob): ReturnType<RoomClient["upload"]> {
     return this.#ports.upload(file, this.limits, this.#badge);
+  }
+
+  saveRoom(): Promise<Blob> {
+    return this.#ports.saveRoom(this.#badge);
+  }
+
+  openFile(file: Blob): Promise<string> {
+    return this.#ports.openFile(file, this.#badge);
+  }
+
+  async past(): Promise<Past> {
+    return new Past(decodeHistory(await this.#ports.history(this.#badge)));
+  }
+
+  film(kind: "webp" | "frames"): Promise<Blob> {
+    return this.#ports.film(kind, this.#badge);
+  }
+
+  branch(seq: number): Promise<string> {
+    return this.#ports.branch(seq, this.#badge);
   }
 
   blobUrl(blob: string): string {
@@ -382,8 +434,12 @@ export class Session implements RoomClient {
       case "joined":
       case "left":
       case "peer_presence":
+      case "peer_look":
       case "peer_ink":
         this.#accompanied(message);
+        break;
+      case "gathered":
+        this.#emitter.emit("gathered", message.session);
         break;
       case "pong":
         break;
@@ -395,6 +451,7 @@ export class Session implements RoomClient {
     this.#joining = { welcome, records: [], applied: [] };
     this.#replica.person = welcome.person;
     this.#badge = welcome.badge;
+    this.#behindMs = welcome.now_ms - this.#ports.now();
     this.limits = welcome.limits;
     this.engine = welcome.engine;
     this.#previews.latest.clear();
@@ -449,7 +506,10 @@ export class Session implements RoomClient {
   }
 
   #accompanied(
-    message: Extract<ServerMessage, { t: "joined" | "left" | "peer_presence" | "peer_ink" }>,
+    message: Extract<
+      ServerMessage,
+      { t: "joined" | "left" | "peer_presence" | "peer_look" | "peer_ink" }
+    >,
   ): void {
     switch (message.t) {
       case "joined":
@@ -461,6 +521,9 @@ export class Session implements RoomClient {
         break;
       case "peer_presence":
         this.#company.move(message);
+        break;
+      case "peer_look":
+        this.#company.look(message);
         break;
       case "peer_ink":
         if (!this.records.has(message.stroke)) this.#company.draw(message);

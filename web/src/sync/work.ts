@@ -1,7 +1,22 @@
 /** What a person has done and the server has not answered yet, in the order it was done. */
 
-import type { Accept, Cancel, Discard, Generate, Moderate, Redo, Undo } from "../protocol/messages";
-import type { Change, Delta, RecordId, TextField } from "../protocol/records";
+import type {
+  Accept,
+  Cancel,
+  Discard,
+  Generate,
+  Moderate,
+  Redo,
+  Undo,
+  Vote,
+} from "../protocol/messages";
+import {
+  type Change,
+  type Delta,
+  type RecordId,
+  TEXT_FIELDS,
+  type TextField,
+} from "../protocol/records";
 import { isMap, opId, recordId, submitFault } from "../protocol/schema";
 import { apply } from "./text";
 
@@ -30,13 +45,14 @@ export type Work =
   | Accept
   | Discard
   | Moderate
+  | Vote
   | Generate
   | Cancel;
 /** Work that is an edit of the room, and so must outlive a crash of the browser. */
-export type LastingWork = Exclude<Work, Moderate | Generate | Cancel>;
+export type LastingWork = Exclude<Work, Moderate | Vote | Generate | Cancel>;
 
 export function isLasting(work: Work): work is LastingWork {
-  return work.t !== "moderate" && work.t !== "generate" && work.t !== "cancel";
+  return !["moderate", "vote", "generate", "cancel"].includes(work.t);
 }
 
 /** Which records `work` changes at once in the view; the server decides what the rest does. */
@@ -78,7 +94,7 @@ function isSendable(change: unknown): boolean {
 function fits(work: EditWork): boolean {
   try {
     apply(work.before, work.delta);
-    return work.field === "prompt" || work.field === "negative";
+    return TEXT_FIELDS.includes(work.field);
   } catch {
     return false;
   }

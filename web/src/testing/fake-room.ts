@@ -17,8 +17,10 @@ import type {
   RecordId,
   Role,
   RoomRecord,
+  TextField,
 } from "../protocol/messages";
 import { Emitter } from "../sync/emitter";
+import type { Past } from "../sync/past";
 import type {
   ConnectionState,
   Peer,
@@ -80,6 +82,12 @@ export class FakeRoom implements RoomClient {
     return this.role !== "viewer" && !this.isMuted;
   }
 
+  now = 0;
+
+  get mayTalk(): boolean {
+    return this.mayChange;
+  }
+
   get canUndo(): boolean {
     return this.#undo.length > 0;
   }
@@ -118,7 +126,7 @@ export class FakeRoom implements RoomClient {
     return done;
   }
 
-  setText(id: RecordId, field: "prompt" | "negative", text: string): void {
+  setText(id: RecordId, field: TextField, text: string): void {
     this.submit([{ c: "patch", id, fields: { [field]: text } }]);
   }
 
@@ -180,6 +188,12 @@ export class FakeRoom implements RoomClient {
     this.apply([{ c: "patch", id: candidate, fields: { state: "discarded" } }]);
   }
 
+  readonly votes: Readonly<Record<RecordId, number>>[] = [];
+
+  vote(dots: Readonly<Record<RecordId, number>>): void {
+    this.votes.push(dots);
+  }
+
   decide(deed: Deed): void {
     this.deeds.push(deed);
   }
@@ -190,6 +204,8 @@ export class FakeRoom implements RoomClient {
   }
 
   setCursor(): void {}
+
+  setSight(): void {}
 
   setProfile(name: string, color: string): void {
     this.name = name;
@@ -214,6 +230,26 @@ export class FakeRoom implements RoomClient {
     const blob = this.newId();
     this.blobs.set(blob, URL.createObjectURL(file));
     return blob;
+  }
+
+  saveRoom(): Promise<Blob> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  past(): Promise<Past> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  film(): Promise<Blob> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  branch(): Promise<string> {
+    return Promise.reject(new Error("this room is in memory only"));
+  }
+
+  openFile(): Promise<string> {
+    return Promise.reject(new Error("this room is in memory only"));
   }
 
   blobUrl(blob: string): string {

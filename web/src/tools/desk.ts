@@ -4,7 +4,16 @@ import type { Box, Point } from "../canvas/geometry";
 import type { OverlayModel, OwnInk } from "../canvas/overlay";
 import type { RecordId } from "../protocol/messages";
 
-export type ToolName = "select" | "pan" | "brush" | "eraser" | "frame" | "mask";
+export type ToolName =
+  | "select"
+  | "pan"
+  | "brush"
+  | "eraser"
+  | "frame"
+  | "mask"
+  | "note"
+  | "comment"
+  | "laser";
 
 export interface BrushSettings {
   readonly color: string;
@@ -34,6 +43,7 @@ export class Desk implements OverlayModel {
   #draft: Box | null = null;
   #ink: OwnInk | null = null;
   #nib: { readonly at: Point; readonly size: number } | null = null;
+  #laser: Point | null = null;
   #frameWord = "Frame";
   readonly #listeners = new Set<() => void>();
   readonly #heldListeners = new Set<() => void>();
@@ -57,6 +67,7 @@ export class Desk implements OverlayModel {
   set tool(tool: ToolName) {
     this.#tool = tool;
     this.#nib = null;
+    this.#laser = null;
     this.#held();
   }
 
@@ -189,6 +200,15 @@ export class Desk implements OverlayModel {
 
   set nib(nib: { readonly at: Point; readonly size: number } | null) {
     this.#nib = nib;
+    this.#changed();
+  }
+
+  get laser(): Point | null {
+    return this.#laser;
+  }
+
+  set laser(laser: Point | null) {
+    this.#laser = laser;
     this.#changed();
   }
 

@@ -41,6 +41,9 @@ const TOOLS: Readonly<Record<string, ToolName>> = {
   KeyE: "eraser",
   KeyF: "frame",
   KeyM: "mask",
+  KeyN: "note",
+  KeyC: "comment",
+  KeyL: "laser",
 };
 
 const PLAIN: Readonly<Record<string, Exclude<Action["do"], "tool">>> = {

@@ -5,7 +5,7 @@
  */
 
 import { createSubscriber } from "svelte/reactivity";
-import type { Access, Deed, Invite, Member, RecordId, Role } from "../protocol/messages";
+import type { Access, Deed, Invite, Member, RecordId, Role, Timer } from "../protocol/messages";
 import type { RoomClient } from "../sync/room-client";
 
 /** Somebody in the people list, however many connections they have. */
@@ -17,7 +17,14 @@ export interface Face {
   readonly muted: boolean;
 }
 
-const BLANK: Access = { type: "access", id: ":access:room", by: "", open: true, role: "editor" };
+const BLANK: Access = {
+  type: "access",
+  id: ":access:room",
+  by: "",
+  open: true,
+  role: "editor",
+  talk: false,
+};
 
 export class Council {
   readonly #room: RoomClient;
@@ -72,6 +79,12 @@ export class Council {
 
   get banned(): Member[] {
     return this.#records("member").filter(({ banned }) => banned);
+  }
+
+  get timer(): Timer | null {
+    this.#onRecords();
+    const timer = this.#room.records.get(":timer:room");
+    return timer?.type === "timer" ? timer : null;
   }
 
   isLocked(id: RecordId): boolean {

@@ -28,6 +28,8 @@ export function listenToKeys(studio: Studio): () => void {
 }
 
 function keyDown(studio: Studio, event: KeyboardEvent): void {
+  // Nothing is done to what the room was.
+  if (studio.journey) return;
   if (isTyping(event.target) || belongsToControl(event, event.target)) return;
   if (event.code === "Space") {
     event.preventDefault();

@@ -6,23 +6,29 @@
 
 import { createSubscriber } from "svelte/reactivity";
 import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from "../canvas/camera";
-import { type Box, boxCenter, type Point } from "../canvas/geometry";
+import { type Box, boxCenter, type Point, unionBoxes } from "../canvas/geometry";
 import { recordsIn } from "../canvas/hit";
 import { View } from "../canvas/view";
-import type { Candidate, Frame, JobRecord, RecordId } from "../protocol/messages";
+import type { Candidate, Comment, Frame, JobRecord, RecordId } from "../protocol/messages";
 import { isAboutPeople } from "../protocol/schema";
 import type { RoomClient } from "../sync/room-client";
 import { InkTool } from "../tools/brush";
 import { Desk, type ToolName } from "../tools/desk";
 import { FrameTool, placeFrame, selectedFrame, usualSize } from "../tools/frames";
+import { LaserTool } from "../tools/laser";
 import { PanTool } from "../tools/pan";
 import { placePictures } from "../tools/placing";
 import { Pointers } from "../tools/pointers";
 import { deleteSelection, SelectTool } from "../tools/select";
+import { PlaceTool } from "../tools/sticking";
 import type { Bench, Tool } from "../tools/tool";
 import { Council } from "./council.svelte";
+import { Following } from "./following.svelte";
+import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
+import { Polling } from "./polling.svelte";
+import { Talk } from "./talk.svelte";
 
 /** What is seen of an empty canvas. */
 const START: Box = { x: -512, y: -384, w: 1024, h: 768 };
@@ -44,6 +50,11 @@ export interface Progress {
 export class Studio {
   readonly room: RoomClient;
   readonly council: Council;
+  readonly talk: Talk;
+  readonly polling: Polling;
+  readonly following: Following;
+  /** Going back over what the room was, while that is open. */
+  journey = $state.raw<Journey | null>(null);
   readonly desk = new Desk();
   readonly view: View;
   readonly tools: Readonly<Record<ToolName, Tool>>;
@@ -68,6 +79,8 @@ export class Studio {
   constructor(room: RoomClient, container: HTMLElement) {
     this.room = room;
     this.council = new Council(room);
+    this.talk = new Talk(room);
+    this.polling = new Polling(room);
     this.view = new View(room, this.desk, container);
     const bench: Bench = {
       room,
@@ -85,7 +98,11 @@ export class Studio {
       eraser: new InkTool(bench, "eraser"),
       mask: new InkTool(bench, "mask"),
       frame: new FrameTool(bench),
+      note: new PlaceTool((at) => this.#stick(at)),
+      laser: new LaserTool(bench),
+      comment: new PlaceTool((at) => this.#beginThread(at)),
     };
+    this.following = new Following(room, this.view);
     this.#pointers = new Pointers(this.view.element, {
       view: this.view,
       tool: () => this.tools[this.desk.tool],
@@ -141,10 +158,17 @@ export class Studio {
     return [...this.room.peers.values()];
   }
 
+  /** What somebody is called who is here; "" for all others. */
+  nameOf(person: string): string {
+    if (person === this.room.person) return this.me.name;
+    return this.peers.find((peer) => peer.person === person)?.name ?? "";
+  }
+
   get isEmpty(): boolean {
     this.#onRecords();
     for (const record of this.room.records.values()) {
-      if (record.type !== "layer" && !isAboutPeople(record)) return false;
+      const isApart = ["layer", "chat", "version"].includes(record.type);
+      if (!isApart && !isAboutPeople(record)) return false;
     }
     return true;
   }
@@ -246,10 +270,15 @@ export class Studio {
 
   /** Take another tool; what is being drawn with the one before it is kept. */
   pick(tool: ToolName): void {
-    if (tool !== "pan" && !this.room.mayChange) return;
+    if (!this.mayHold(tool)) return;
     this.#pointers.finish();
     this.desk.tool = tool;
     this.#pointers.updateCursor();
+  }
+
+  mayHold(tool: ToolName): boolean {
+    if (tool === "comment") return this.talk.mayTalk;
+    return tool === "pan" || tool === "laser" || this.council.mayChange;
   }
 
   set isSpaceDown(isDown: boolean) {
@@ -259,8 +288,26 @@ export class Studio {
   /** Give up what is being done; else put the frame tool away; else select nothing. */
   escape(): void {
     if (this.#pointers.abandon()) return;
-    if (this.desk.tool === "frame" || this.desk.tool === "mask") this.pick("select");
+    if (this.talk.draft || this.talk.thread) this.closeThread();
+    else if (!["pan", "select", "brush", "eraser"].includes(this.desk.tool)) this.pick("select");
     else this.desk.select([]);
+  }
+
+  closeThread(): void {
+    this.talk.thread = null;
+    this.talk.draft = null;
+  }
+
+  /** Open a thread and see where it is pinned. */
+  visitThread({ id, x, y }: Comment): void {
+    this.closeThread();
+    this.talk.thread = id;
+    // On a phone the thread takes the place of the list.
+    if (this.isNarrow) this.talk.show(null);
+    const { width, height } = this.view.size;
+    const { zoom } = this.view.camera;
+    const down = this.isNarrow ? 0.22 : 0.4;
+    this.view.flyTo({ x: x - width / 2 / zoom, y: y - (height * down) / zoom, zoom });
   }
 
   selectAll(): void {
@@ -325,6 +372,16 @@ export class Studio {
     this.view.fit(this.insets, box);
   }
 
+  /** Look at what the room was before. */
+  async goBack(): Promise<void> {
+    try {
+      this.journey = new Journey(this.room, await this.room.past());
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : "";
+      this.say(`${speech.words.historyFailed} ${reason}`.trim());
+    }
+  }
+
   async addPictures(files: readonly Blob[], at?: Point): Promise<void> {
     if (files.length === 0) return;
     const seen = visibleBox(this.view.camera, this.view.size);
@@ -354,7 +411,7 @@ export class Studio {
   }
 
   zoomFit(): void {
-    this.view.fit(this.insets);
+    this.view.fit(this.insets, this.#contentBox());
   }
 
   /** Whether the panel of the selected frame lies above the tools, not beside the canvas. */
@@ -371,6 +428,8 @@ export class Studio {
   close(): void {
     for (const stop of this.#stops) stop();
     this.#pointers.close();
+    this.talk.close();
+    this.following.close();
     this.view.close();
   }
 
@@ -399,10 +458,22 @@ export class Studio {
     }
   }
 
+  #stick(at: Point): void {
+    const note = this.talk.stick(at);
+    this.pick("select");
+    this.desk.select([note]);
+  }
+
+  #beginThread(at: Point): void {
+    this.closeThread();
+    this.talk.draft = at;
+    this.pick(this.room.mayChange ? "select" : "pan");
+  }
+
   #startInTheMiddle(): void {
     const { width, height } = this.view.size;
     this.view.look({ x: -width / 2, y: -height / 2, zoom: 1 });
-    const box = () => this.view.contentBox();
+    const box = () => this.#contentBox();
     const show = () => this.view.look(fitted(box() ?? START, this.view.size, this.insets));
     if (!this.isEmpty) show();
     if (this.room.connection === "online") return;
@@ -420,6 +491,14 @@ export class Studio {
     const { animals } = speech.words;
     const name = animals[Math.floor(Math.random() * animals.length)];
     if (this.room.name === "" && name) this.room.setProfile(name, this.room.color);
+  }
+
+  /** Around all that lies on the canvas, what is stuck and pinned to it too. */
+  #contentBox(): Box | null {
+    const boxes = [...this.talk.boxes];
+    const drawn = this.view.contentBox();
+    if (drawn) boxes.push(drawn);
+    return unionBoxes(boxes);
   }
 
   #middle(): Point {

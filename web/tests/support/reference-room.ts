@@ -176,6 +176,7 @@ export class ReferenceRoom {
       people: [],
       limits: { message_bytes: 1 << 20, blob_bytes: 1 << 25, blob_px: 1 << 26 },
       engine: { t: "engine", state: "ready", detail: "", model: null },
+      now_ms: 0,
       badge: "badge",
     };
   }

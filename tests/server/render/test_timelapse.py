@@ -1,0 +1,93 @@
+"""A room's history as a film. Rule T18."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from PIL import Image
+
+from server.core.messages import Moment, Snapshot
+from server.core.records import Candidate, Change, Chat, Delete, Layer, Patch, Put
+from server.render import timelapse
+from server.render.timelapse import as_folder, as_webp, draw, scenes
+from tests.support.canvas import BLOB, frame, png, stroke
+
+
+def history(*ops: list[Change]) -> list[Snapshot | Moment]:
+    first = Moment(seq=7, by="", at_ms=0, changes=[])
+    past = [Moment(seq=8 + n, by="ann", at_ms=n, changes=changes) for n, changes in enumerate(ops)]
+    return [Snapshot(records=[Layer(id="layer", z="a0")]), first, *past]
+
+
+def across(n: int, color: str = "#ff0000") -> Put:
+    return Put(stroke(f"s{n}", (0, 40 * n), (200, 40 * n), color=color))
+
+
+def film(*ops: list[Change]) -> list[Image.Image]:
+    return list(draw(scenes(history(*ops)), "room", lambda _blob: png((8, 8), "#00ff00")))
+
+
+def ids(ops: list[list[Change]], most: int) -> list[list[str]]:
+    return [[r.id for r in scene if r.id != "layer"] for scene in scenes(history(*ops), most)]
+
+
+def colors(picture: Image.Image) -> set[str]:
+    wanted = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+    there = {color for _, color in picture.getcolors(1 << 20) or []}
+    return {name for name, color in wanted.items() if color in there}
+
+
+def test_t18_each_moment_that_changed_what_is_seen_is_shown() -> None:
+    talk: list[Change] = [Put(Chat(id="line", text="hi"))]
+    moved: list[Change] = [Patch("s0", {"x": 5.0})]
+    ops: list[list[Change]] = [talk, [across(0)], [across(1)], [Put(frame())], moved]
+    assert ids(ops, 90) == [["s0"], ["s0", "s1"], ["s0", "s1"]]
+
+
+def test_t18_of_many_moments_some_are_shown_evenly_and_always_the_last() -> None:
+    ops: list[list[Change]] = [[across(n)] for n in range(100)]
+    shown = ids(ops, 10)
+    assert [len(scene) for scene in shown] == [1, 12, 23, 34, 45, 56, 67, 78, 89, 100]
+
+
+def test_t18_pictures_have_one_size_within_bounds_and_show_what_was_there() -> None:
+    far: Change = Put(stroke("far", (0, 0), (5_000, 900), color="#0000ff", size=200.0))
+    first, second, third = film([across(0)], [far], [Delete("s0")])
+    assert first.size == second.size == third.size
+    assert max(first.size) == timelapse.MAX_SIDE_PX
+    assert first.mode == "RGB"
+    assert "blue" not in colors(first)
+    assert "blue" in colors(second)
+    assert first.getpixel((0, 0)) == (255, 255, 255)
+    assert first.tobytes() != second.tobytes() != third.tobytes()
+
+
+def test_t18_the_newest_open_picture_of_a_frame_lies_in_its_place() -> None:
+    offer = Candidate(
+        id="cand", frame="frame", job="job", index=0, blob=BLOB, seed=1,
+        x=0.0, y=0.0, w=100.0, h=100.0,
+    )  # fmt: skip
+    before, offered, discarded = film(
+        [across(0)], [Put(offer)], [Patch("cand", {"state": "discarded"})]
+    )
+    assert colors(before) == colors(discarded) == {"red"}
+    assert "green" in colors(offered)
+
+
+def test_t18_a_film_is_an_animated_webp_or_a_folder_of_frames() -> None:
+    pictures = film([across(0)], [across(1, "#0000ff")], [across(2)])
+    with Image.open(io.BytesIO(as_webp(pictures))) as webp:
+        assert webp.format == "WEBP"
+        assert getattr(webp, "n_frames", 1) == 3
+        assert webp.size == pictures[0].size
+    with zipfile.ZipFile(io.BytesIO(as_folder(pictures))) as folder:
+        assert folder.namelist() == ["frame-0001.png", "frame-0002.png", "frame-0003.png"]
+        with Image.open(io.BytesIO(folder.read("frame-0002.png"))) as png_frame:
+            assert png_frame.convert("RGB").tobytes() == pictures[1].tobytes()
+
+
+def test_t18_where_nothing_was_drawn_there_is_no_film() -> None:
+    assert film([Put(Chat(id="line", text="hi"))]) == []
+    assert scenes([]) == []
+    assert as_webp([]) == as_folder([]) == b""
