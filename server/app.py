@@ -54,7 +54,9 @@ def create_app(
         blobs = FolderBlobs(settings.data_dir / "blobs")
         generation = (make_generation or _generation)(settings, blobs)
         path = settings.data_dir / JOURNAL
-        async with SqliteJournal(path, keep_entries=settings.keep_entries) as journal:
+        async with SqliteJournal(
+            path, keep_entries=settings.keep_entries, retry_s=settings.disk_retry_s
+        ) as journal:
             hub = Hub(
                 settings,
                 journal,

@@ -3,7 +3,8 @@
 `new_room(url)` gives the id of a room, which whoever joins it first makes. `async with
 RoomClient(url, room) as client` joins; `submit` sends an op and waits until it is on the server's
 disk. A lost connection is taken up again with `connect`: it resumes, and what was not acknowledged
-is sent again under the same ids, so that nothing happens twice.
+is sent again under the same ids, so that nothing happens twice. While the server can't save
+anything (`disk`), requests wait here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import secrets
 import urllib.error
 import urllib.request
+from collections import deque
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Self
 
@@ -31,6 +33,8 @@ from server.core.messages import (
     Cancel,
     ClientMessage,
     Discard,
+    Disk,
+    DiskState,
     Engine,
     Generate,
     Hello,
@@ -104,10 +108,12 @@ class RoomClient:
         self.history = History(undo=0, redo=0)
         self.welcome: Welcome | None = None
         self.engine: Engine | None = None
+        self.disk: DiskState = "ok"
         self.closed: Disconnected | None = None
         self.on_message = on_message
         self._replica = Replica()
         self._pending: dict[str, Request] = {}
+        self._unsent: deque[Request] = deque()
         self._answers: dict[str, asyncio.Future[int]] = {}
         self._links: dict[str, str] = {}
         self._socket: ClientConnection | None = None
@@ -163,9 +169,9 @@ class RoomClient:
                 await socket.send(codec.encode(hello))
                 while not isinstance(await self._receive(socket), JoinReady):
                     pass
-                for request in list(self._pending.values()):
-                    await socket.send(codec.encode(request))
             self._socket = socket
+            self._unsent = deque(self._pending.values())
+            await self._send_unsent()
         self._reader = asyncio.create_task(self._read(socket))
 
     async def close(self) -> None:
@@ -257,10 +263,17 @@ class RoomClient:
         async with self._sending:
             self._pending[request.id] = request
             self._answers[request.id] = answer
+            self._unsent.append(request)
             # Without a connection it is sent on the next one.
             with contextlib.suppress(Disconnected):
-                await self._send_now(request)
+                await self._send_unsent()
         return await answer
+
+    async def _send_unsent(self) -> None:
+        """Send what waits, in order, unless the server couldn't save it."""
+        while self._unsent and self.disk == "ok":
+            await self._send_now(self._unsent[0])
+            self._unsent.popleft()
 
     async def _send_now(self, message: ClientMessage) -> None:
         if self._socket is None:
@@ -274,7 +287,10 @@ class RoomClient:
         try:
             with _as_disconnected():
                 while True:
-                    await self._receive(socket)
+                    message = await self._receive(socket)
+                    if isinstance(message, Disk):
+                        async with self._sending:
+                            await self._send_unsent()
         except Disconnected as closed:
             self.closed = closed
         async with self._changed:
@@ -320,12 +336,15 @@ class RoomClient:
                 self.previews[message.frame, message.index] = message
             case Engine():
                 self.engine = message
+            case Disk(state=state):
+                self.disk = state
 
     def _welcomed(self, welcome: Welcome) -> None:
         if welcome.mode == "snapshot":
             self._replica.reset(welcome.seq)
         self.welcome = welcome
         self.engine = welcome.engine
+        self.disk = "ok"
         self.people = {person.session: person for person in welcome.people}
 
     def _acknowledged(self, ack: Ack) -> None:

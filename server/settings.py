@@ -103,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Number of ops after which a room is written anew as a whole."""
     keep_entries: int = 2_000
     """Number of ops kept beside a snapshot for those who reconnect."""
+    disk_retry_s: float = 1.0
+    """Seconds between two looks whether a disk that was full or failed can be written again."""
     idle_s: float = 60.0
     """Seconds after which a room that nobody is in is unloaded."""
     ping_s: float = 20.0

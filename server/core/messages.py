@@ -173,6 +173,18 @@ class Engine(_Message, frozen=True, tag="engine"):
     model: ModelInfo | None = None
 
 
+DiskState = Literal["ok", "full", "failing"]
+
+
+class Disk(_Message, frozen=True, tag="disk"):
+    """Unless it is `ok`, nothing can be saved and the room is read-only: what one does waits.
+
+    Told when it changes, and to those who join while it isn't `ok`.
+    """
+
+    state: DiskState
+
+
 class Welcome(_Message, frozen=True, tag="welcome"):
     """Then come `snapshot` (mode "snapshot") or `applied` messages (mode "tail"), then `ready`."""
 
@@ -281,7 +293,7 @@ class Pong(_Message, frozen=True, tag="pong"):
 
 ServerMessage = (
     Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
-    | Invited | PeerPresence | PeerInk | Preview | Engine | Pong
+    | Invited | PeerPresence | PeerInk | Preview | Engine | Disk | Pong
 )  # fmt: skip
 
 CLOSE_CODES: dict[int, str] = {

@@ -3,6 +3,7 @@
 import type {
   Change,
   Deed,
+  DiskState,
   EngineStatus,
   FrameId,
   InkStyle,
@@ -44,7 +45,7 @@ export interface RecordChange {
 export interface RoomEvents {
   /** Records changed (own edits at once, others' as they come); one call per batch. */
   records: (changes: readonly RecordChange[]) => void;
-  /** Connection, number of unsaved ops, undo/redo counts, engine, limits or own identity changed. */
+  /** Connection, disk, number of unsaved ops, undo/redo counts, engine, limits or own identity changed. */
   status: () => void;
   people: () => void;
   ink: () => void;
@@ -66,6 +67,8 @@ export interface RoomClient {
   readonly connectionReason: string;
   /** The code with which the connection was closed last; 0 before. */
   readonly closeCode: number;
+  /** Unless "ok", the server can't save anything for now, and what is done waits here. */
+  readonly disk: DiskState;
   /** Ops that the server has not acknowledged (acknowledged means: on its disk). */
   readonly unsaved: number;
   readonly canUndo: boolean;
