@@ -55,7 +55,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   readonly #connection: Connection;
   readonly #blobs: Blobs;
   readonly #key: Uint8Array;
-  readonly #unlisten: () => void;
+  #unlisten: () => void = () => {};
   #pace: Pace;
   #numPings = 0;
   #isPumping = false;
@@ -75,7 +75,6 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     this.keeper = new PendingStore(roomId, newId(), world);
     this.session = new Session(roomId, this, readProfile(world.storage));
     this.#connection = new Connection(dialer(roomId, origin, entry, world), this, world.clock);
-    this.#unlisten = world.onChange(() => this.#connection.nudge());
   }
 
   /** Edits that were left behind come before whatever is done now. */
@@ -83,6 +82,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     const left = await this.keeper.open();
     if (this.#isClosed) return;
     if (left.length > 0) this.session.adopt(left);
+    this.#unlisten = this.#world.onChange(() => this.#connection.nudge());
     this.#connection.open();
   }
 
