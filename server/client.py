@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 
 Request = Op | Undo | Redo | Accept | Discard | Moderate
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+CLOSE_S = 1.0
+"""How long a server that may be gone is waited for when hanging up."""
 
 
 class Disconnected(Exception):
@@ -161,7 +163,7 @@ class RoomClient:
         uri = f"{self.server.replace('http', 'ws', 1)}/ws/{self.room}"
         if self.link or self.token:
             uri += f"?ticket={await asyncio.to_thread(self._ticket)}"
-        socket = await connect(uri, max_size=MAX_MESSAGE_BYTES, compression=None, proxy=None)
+        socket = await _dial(uri)
         hello = Hello(protocol=PROTOCOL_VERSION, key=self.key, name=self.name, resume=self._resume)
         # New ops wait until those of before are sent again: they may build on them.
         async with self._sending:
@@ -378,6 +380,19 @@ async def new_room(url: str) -> str:
             connection.close()
 
     return await asyncio.to_thread(first_page)
+
+
+async def _dial(uri: str) -> ClientConnection:
+    try:
+        return await connect(
+            uri,
+            max_size=MAX_MESSAGE_BYTES,
+            compression=None,
+            proxy=None,
+            close_timeout=CLOSE_S,
+        )
+    except websockets.InvalidHandshake as error:
+        raise Disconnected(1006, f"expected a WebSocket at {uri}: {error}") from error
 
 
 # The server is asked directly, whatever proxy the environment names.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from server.client import Disconnected, RoomClient
+from server.client import Disconnected, RoomClient, new_room
 from server.core import codec
 from server.core.ids import RoomId
 from server.core.messages import (
@@ -25,7 +26,9 @@ from server.core.records import Layer, Patch, Put
 from server.storage.journal import SqliteJournal
 from tests.server.net.serving import Served, serving, settings_for
 from tests.support.faulty_disk import FaultyDisk
+from tests.support.hands import Hand, check_all
 from tests.support.kept_sender import KeptSender
+from tests.support.server_process import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -175,6 +178,37 @@ async def test_j8_a_room_that_nobody_has_made_yet_waits_for_the_disk(studio: Stu
     await studio.mend_disk()
     async with ann:
         assert ann.people[ann.welcome.session if ann.welcome else ""].role == "host"
+
+
+async def test_j8_a_disk_that_fails_at_random_moments_under_load_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    flags = ("--model", "none", "--disk-retry-s", "0.02", "--snapshot-every", "30")
+    with ServerProcess(tmp_path, *flags) as server:
+        room = await new_room(server.url)
+        hands = [Hand(f"hand-{number}", room, server.url) for number in range(3)]
+        working = [asyncio.create_task(hand.draw()) for hand in hands]
+        staying = [asyncio.create_task(hand.stay()) for hand in hands]
+        for _ in range(10):
+            for hand in hands:
+                await hand.until_acknowledged(len(hand.acknowledged) + rng.randrange(1, 20))
+            told = [hand.until_told("failing") for hand in hands]
+            server.break_disk()
+            await asyncio.gather(*told)
+            server.mend_disk()
+        for hand in hands:
+            await hand.until_acknowledged(len(hand.acknowledged) + 1)
+            hand.is_done = True
+        await asyncio.gather(*working)
+        print(f"{await check_all(hands, server.url)} acknowledged, none lost")
+        for task in staying:
+            task.cancel()
+        await asyncio.gather(*staying, return_exceptions=True)
+        for hand in hands:
+            await hand.client.close()
 
 
 async def test_j8_nothing_is_made_for_a_room_before_it_can_be_saved(studio: Studio) -> None:
