@@ -114,6 +114,9 @@ class RoomClient:
         self.closed: Disconnected | None = None
         self.on_message = on_message
         self._replica = Replica()
+        self._epoch = ""
+        self._joining: Replica | None = None
+        """A snapshot that isn't here as a whole."""
         self._pending: dict[str, Request] = {}
         self._unsent: deque[Request] = deque()
         self._answers: dict[str, asyncio.Future[int]] = {}
@@ -200,8 +203,7 @@ class RoomClient:
 
     @property
     def _resume(self) -> Resume | None:
-        welcome = self.welcome
-        return None if welcome is None else Resume(welcome.epoch, self._replica.seq)
+        return Resume(self._epoch, self._replica.seq) if self._epoch else None
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -312,9 +314,11 @@ class RoomClient:
             case Welcome():
                 self._welcomed(message)
             case Snapshot():
-                self._replica.fill(message)
+                self._current.fill(message)
+            case JoinReady():
+                self._joined()
             case Applied():
-                self._replica.apply(message)
+                self._current.apply(message)
                 self._answer(message.id, message.seq)
             case Ack():
                 self._acknowledged(message)
@@ -342,17 +346,29 @@ class RoomClient:
                 self.disk = state
 
     def _welcomed(self, welcome: Welcome) -> None:
+        self._joining = None
         if welcome.mode == "snapshot":
-            self._replica.reset(welcome.seq)
+            self._joining = Replica()
+            self._joining.reset(welcome.seq)
         self.welcome = welcome
         self.engine = welcome.engine
         self.disk = "ok"
         self.people = {person.session: person for person in welcome.people}
 
+    @property
+    def _current(self) -> Replica:
+        return self._joining or self._replica
+
+    def _joined(self) -> None:
+        """All of it is here: where the line breaks before, one stands where one stood."""
+        assert self.welcome is not None
+        self._epoch = self.welcome.epoch
+        self._replica, self._joining = self._current, None
+
     def _acknowledged(self, ack: Ack) -> None:
         request = self._pending.get(ack.id)
         if isinstance(request, Op):
-            self._replica.acknowledge(ack, request, self.person)
+            self._current.acknowledge(ack, request, self.person)
         self._answer(ack.id, ack.seq)
 
     def _answer(self, id: str, seq: int) -> None:
