@@ -2,7 +2,8 @@
 
 A room is loaded once, however many people come at the same moment, and stays until it has been
 idle for a while: nobody in it, nothing being made for it, everything on the disk (R20). A room
-whose journal fails is dropped from memory and read again when somebody comes next (J3).
+whose journal fails is dropped from memory and read again when somebody comes next (J3); while
+the disk fails it is read-only (J8).
 """
 
 from __future__ import annotations
@@ -297,9 +298,10 @@ class Hub:
 
     def _drop(self, hosted: HostedRoom, reason: str) -> None:
         logger.error("room %s is dropped: it can't be written: %s", hosted.id, reason)
+        # First: nothing that ends now may change it, or be said.
+        hosted.on_failed()
         if self._rooms.get(hosted.id) is hosted:
             self._remove(hosted.id)
-        hosted.on_failed()
 
     def _remove(self, id: RoomId) -> None:
         del self._rooms[id]

@@ -193,7 +193,7 @@ class SqliteJournal:
         if disk != self._disk:
             # Before the rooms whose work has failed are closed: so their people know why.
             self._disk = disk
-            logger.warning("the disk of the journal %s: %s", self._path, disk)
+            logger.warning("the disk of the journal %s is %s", self._path, disk)
             if self._on_disk is not None:
                 self._on_disk(disk)
         for result in results:

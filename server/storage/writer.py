@@ -201,7 +201,7 @@ class Writer:
             with self._engine.begin() as connection:
                 tables.delete_trial(connection)
         except Exception as error:  # whatever it is: it doesn't work yet
-            logger.warning("still can't write to the journal: %s", error.__cause__ or error)
+            logger.info("still can't write to the journal: %s", error.__cause__ or error)
             self._suspect_disk(error)
         else:
             self._disk = "ok"
