@@ -364,6 +364,8 @@ def rebuild(id: RoomId, opened: Opened, limits: RoomLimits) -> Room:
         room = Room(id, opened.epoch, limits)
     else:
         room = Room.restore(id, opened.state, limits)
+        # Newer than the snapshot's, if the journal was damaged behind it.
+        room.epoch = opened.epoch
     for entry in _after(opened.entries, int(room.seq)):
         if entry.seq != room.seq + 1:
             raise StoreError(f"expected entry {room.seq + 1} in the journal, got {entry.seq}")
