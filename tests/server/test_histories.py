@@ -165,6 +165,7 @@ class Member:
         self._joining: tuple[Replica, str] | None = None
         self.disk: DiskState = "ok"
         self.pending: dict[str, Request] = {}
+        self._unsent: deque[Request] = deque()
         self.asked: list[str] = []
         self.answered: list[Request] = []
         self.acknowledged: dict[str, int] = {}
@@ -179,8 +180,8 @@ class Member:
     def ask(self, request: Request) -> None:
         self.asked.append(request.id)
         self.pending[request.id] = request
-        if self.line is not None and self.is_ready and self.disk == "ok":
-            self.line.up.append(request)
+        self._unsent.append(request)
+        self._send_unsent()
 
     def hear(self, message: ServerMessage) -> None:
         match message:
@@ -208,12 +209,14 @@ class Member:
                 assert self._joining is not None
                 self.replica, self.epoch = self._joining
                 self.is_ready = True
+                self._unsent = deque(self.pending.values())
                 self._send_unsent()
 
     def _send_unsent(self) -> None:
-        """All of it: what was sent while the disk worked is answered, or its line was closed."""
+        """Never twice over one line: a second copy could be taken after the first was refused."""
         if self.line is not None and self.is_ready and self.disk == "ok":
-            self.line.up.extend(r for r in self.pending.values() if r not in self.line.up)
+            self.line.up.extend(self._unsent)
+            self._unsent.clear()
 
     def _answered(self, id: str, seq: int) -> None:
         if (request := self.pending.pop(id, None)) is not None:
