@@ -57,7 +57,10 @@ def create_app(
         generation = (make_generation or _generation)(settings, blobs)
         path = settings.data_dir / JOURNAL
         async with SqliteJournal(
-            path, keep_entries=settings.keep_entries, keep_history=settings.keep_history
+            path,
+            keep_entries=settings.keep_entries,
+            keep_history=settings.keep_history,
+            retry_s=settings.disk_retry_s,
         ) as journal:
             hub = Hub(
                 settings,

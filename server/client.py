@@ -3,7 +3,8 @@
 `new_room(url)` gives the id of a room, which whoever joins it first makes. `async with
 RoomClient(url, room) as client` joins; `submit` sends an op and waits until it is on the server's
 disk. A lost connection is taken up again with `connect`: it resumes, and what was not acknowledged
-is sent again under the same ids, so that nothing happens twice.
+is sent again under the same ids, so that nothing happens twice. While the server can't save
+anything (`disk`), requests wait here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import secrets
 import urllib.error
 import urllib.request
+from collections import deque
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Self
 
@@ -31,6 +33,8 @@ from server.core.messages import (
     Cancel,
     ClientMessage,
     Discard,
+    Disk,
+    DiskState,
     Engine,
     Generate,
     Hello,
@@ -66,6 +70,8 @@ if TYPE_CHECKING:
 
 Request = Op | Undo | Redo | Accept | Discard | Moderate | Vote
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+CLOSE_S = 1.0
+"""How long a server that may be gone is waited for when hanging up."""
 
 
 class Disconnected(Exception):
@@ -106,10 +112,15 @@ class RoomClient:
         self.history = History(undo=0, redo=0)
         self.welcome: Welcome | None = None
         self.engine: Engine | None = None
+        self.disk: DiskState = "ok"
         self.closed: Disconnected | None = None
         self.on_message = on_message
         self._replica = Replica()
+        self._epoch = ""
+        self._joining: Replica | None = None
+        """A snapshot that isn't here as a whole."""
         self._pending: dict[str, Request] = {}
+        self._unsent: deque[Request] = deque()
         self._answers: dict[str, asyncio.Future[int]] = {}
         self._links: dict[str, str] = {}
         self._socket: ClientConnection | None = None
@@ -157,7 +168,7 @@ class RoomClient:
         uri = f"{self.server.replace('http', 'ws', 1)}/ws/{self.room}"
         if self.link or self.token:
             uri += f"?ticket={await asyncio.to_thread(self._ticket)}"
-        socket = await connect(uri, max_size=MAX_MESSAGE_BYTES, compression=None, proxy=None)
+        socket = await _dial(uri)
         hello = Hello(protocol=PROTOCOL_VERSION, key=self.key, name=self.name, resume=self._resume)
         # New ops wait until those of before are sent again: they may build on them.
         async with self._sending:
@@ -165,9 +176,9 @@ class RoomClient:
                 await socket.send(codec.encode(hello))
                 while not isinstance(await self._receive(socket), JoinReady):
                     pass
-                for request in list(self._pending.values()):
-                    await socket.send(codec.encode(request))
             self._socket = socket
+            self._unsent = deque(self._pending.values())
+            await self._send_unsent()
         self._reader = asyncio.create_task(self._read(socket))
 
     async def close(self) -> None:
@@ -194,8 +205,7 @@ class RoomClient:
 
     @property
     def _resume(self) -> Resume | None:
-        welcome = self.welcome
-        return None if welcome is None else Resume(welcome.epoch, self._replica.seq)
+        return Resume(self._epoch, self._replica.seq) if self._epoch else None
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -263,10 +273,17 @@ class RoomClient:
         async with self._sending:
             self._pending[request.id] = request
             self._answers[request.id] = answer
+            self._unsent.append(request)
             # Without a connection it is sent on the next one.
             with contextlib.suppress(Disconnected):
-                await self._send_now(request)
+                await self._send_unsent()
         return await answer
+
+    async def _send_unsent(self) -> None:
+        """Send what waits, in order, unless the server couldn't save it."""
+        while self._unsent and self.disk == "ok":
+            await self._send_now(self._unsent[0])
+            self._unsent.popleft()
 
     async def _send_now(self, message: ClientMessage) -> None:
         if self._socket is None:
@@ -280,7 +297,10 @@ class RoomClient:
         try:
             with _as_disconnected():
                 while True:
-                    await self._receive(socket)
+                    message = await self._receive(socket)
+                    if isinstance(message, Disk):
+                        async with self._sending:
+                            await self._send_unsent()
         except Disconnected as closed:
             self.closed = closed
         async with self._changed:
@@ -300,9 +320,11 @@ class RoomClient:
             case Welcome():
                 self._welcomed(message)
             case Snapshot():
-                self._replica.fill(message)
+                self._current.fill(message)
+            case JoinReady():
+                self._joined()
             case Applied():
-                self._replica.apply(message)
+                self._current.apply(message)
                 self._answer(message.id, message.seq)
             case Ack():
                 self._acknowledged(message)
@@ -326,18 +348,33 @@ class RoomClient:
                 self.previews[message.frame, message.index] = message
             case Engine():
                 self.engine = message
+            case Disk(state=state):
+                self.disk = state
 
     def _welcomed(self, welcome: Welcome) -> None:
+        self._joining = None
         if welcome.mode == "snapshot":
-            self._replica.reset(welcome.seq)
+            self._joining = Replica()
+            self._joining.reset(welcome.seq)
         self.welcome = welcome
         self.engine = welcome.engine
+        self.disk = "ok"
         self.people = {person.session: person for person in welcome.people}
+
+    @property
+    def _current(self) -> Replica:
+        return self._joining or self._replica
+
+    def _joined(self) -> None:
+        """All of it is here: where the line breaks before, one stands where one stood."""
+        assert self.welcome is not None
+        self._epoch = self.welcome.epoch
+        self._replica, self._joining = self._current, None
 
     def _acknowledged(self, ack: Ack) -> None:
         request = self._pending.get(ack.id)
         if isinstance(request, Op):
-            self._replica.acknowledge(ack, request, self.person)
+            self._current.acknowledge(ack, request, self.person)
         self._answer(ack.id, ack.seq)
 
     def _answer(self, id: str, seq: int) -> None:
@@ -365,6 +402,19 @@ async def new_room(url: str) -> str:
             connection.close()
 
     return await asyncio.to_thread(first_page)
+
+
+async def _dial(uri: str) -> ClientConnection:
+    try:
+        return await connect(
+            uri,
+            max_size=MAX_MESSAGE_BYTES,
+            compression=None,
+            proxy=None,
+            close_timeout=CLOSE_S,
+        )
+    except websockets.InvalidHandshake as error:
+        raise Disconnected(1006, f"expected a WebSocket at {uri}: {error}") from error
 
 
 # The server is asked directly, whatever proxy the environment names.

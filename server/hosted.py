@@ -20,6 +20,8 @@ from server.core.messages import (
     PROTOCOL_VERSION,
     Ack,
     Applied,
+    Disk,
+    DiskState,
     Engine,
     Gathered,
     Generate,
@@ -77,6 +79,7 @@ class HostedRoom:
         generation: GenerationPort,
         limits: Limits,
         now_ms: Callable[[], int],
+        disk: DiskState,
         *,
         keep_entries: int,
         snapshot_every: int,
@@ -87,6 +90,7 @@ class HostedRoom:
         self._generation = generation
         self._limits = limits
         self._now_ms = now_ms
+        self._disk = disk
         self._snapshot_every = snapshot_every
         self._snapshot_seq = opened.state.seq if opened.state else 0
         self._new_bytes = sum(
@@ -173,8 +177,16 @@ class HostedRoom:
         self._when_durable(done)
         return saving
 
+    @property
+    def is_read_only(self) -> bool:
+        """Nothing can be saved at the moment."""
+        return self._disk != "ok"
+
     def enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody in as of now; they hear of it once all that they'll see is durable."""
+        if self.is_new and self.is_read_only:
+            seat.sender.close(NOT_SAVED, NOT_SAVED_REASON)
+            return
         if self.is_new:
             changes = founded(seat.person_id, seat.person.name, seat.standing.role)
             self.append(changes, seat.person_id)
@@ -214,11 +226,25 @@ class HostedRoom:
     def tell_engine(self, engine: Engine) -> None:
         self.seats.broadcast(engine)
 
+    def tell_disk(self, state: DiskState) -> None:
+        self._disk = state
+        self.seats.broadcast(Disk(state=state))
+
     # --- requests -----------------------------------------------------------------------------
+
+    def _takes(self, seat: Seat) -> bool:
+        """Whether anything is taken now. Whoever asks while nothing can be saved is disconnected.
+
+        So all that they have under way comes again in its order, once they may send it: were
+        one request passed over and the next one taken, the second could build on the first.
+        """
+        if self.is_read_only:
+            seat.sender.close(NOT_SAVED, NOT_SAVED_REASON)
+        return not (self.is_failed or self.is_read_only)
 
     def ask(self, seat: Seat, request: Request) -> None:
         """Do what somebody asks for; the answer comes once it is durable."""
-        if self.is_failed:
+        if not self._takes(seat):
             return
         try:
             standing = self._standing_now(seat)
@@ -232,7 +258,7 @@ class HostedRoom:
 
     def decide(self, seat: Seat, request: Moderate) -> None:
         """Do what a host asks for, and see to it that it holds for who is here already."""
-        if self.is_failed:
+        if not self._takes(seat):
             return
         deed = request.deed
         secret = ids.new_secret() if isinstance(deed, MakeInvite) else ""
@@ -298,7 +324,7 @@ class HostedRoom:
 
     def make(self, seat: Seat, request: Generate | CancelRequest) -> None:
         """Start or stop making pictures."""
-        if self.is_failed:
+        if not self._takes(seat):
             return
         try:
             self._check_may_make(seat, request.frame)
@@ -340,7 +366,8 @@ class HostedRoom:
 
     def close(self) -> None:
         """The room is being unloaded: leave a snapshot for the next time."""
-        if not self.is_failed and self._room.seq > self._snapshot_seq:
+        can_save = not (self.is_failed or self.is_read_only)
+        if can_save and self._room.seq > self._snapshot_seq:
             self._snapshot()
         self._log.close()
 
@@ -398,6 +425,8 @@ class HostedRoom:
             seat.sender.send_join(packed(news))
 
     def _news_for(self, seat: Seat) -> Iterator[ServerMessage]:
+        if self.is_read_only:
+            yield Disk(state=self._disk)
         yield self._history(seat.person_id)
         for other in self.seats:
             if other is not seat:

@@ -2,7 +2,8 @@
 
 A room is loaded once, however many people come at the same moment, and stays until it has been
 idle for a while: nobody in it, nothing being made for it, everything on the disk (R20). A room
-whose journal fails is dropped from memory and read again when somebody comes next (J3).
+whose journal fails is dropped from memory and read again when somebody comes next (J3); while
+the disk fails it is read-only (J8).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from server.seats import Seat, packed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from server.core.messages import Moment, Snapshot
+    from server.core.messages import DiskState, Moment, Snapshot
     from server.core.records import Record
     from server.net.senders import Sender
     from server.ports import GenerationPort
@@ -99,6 +100,9 @@ class Hub:
         self._rooms: dict[RoomId, HostedRoom] = {}
         self._loading: dict[RoomId, asyncio.Task[HostedRoom]] = {}
         self._idle_since: dict[RoomId, float] = {}
+        self._resting: set[RoomId] = set()
+        """Loaded while nothing could be saved: nothing is made for them until that has passed."""
+        journal.watch_disk(self.tell_disk)
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -120,6 +124,16 @@ class Hub:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
         self._rooms.clear()
+        self._resting.clear()
+
+    def tell_disk(self, state: DiskState) -> None:
+        """The journal's disk has failed, or works again: everybody hears it."""
+        for hosted in self.rooms:
+            hosted.tell_disk(state)
+        if state == "ok":
+            resting, self._resting = self._resting, set()
+            for id in resting:
+                self._generation.opened(self._rooms[id])
 
     def tell_engine(self, engine: Engine) -> None:
         """The GPU worker's state has changed: everybody sees it."""
@@ -140,6 +154,8 @@ class Hub:
 
     async def found(self, id: RoomId, records: Sequence[Record]) -> None:
         """Make a room, under a new id, that begins with these; raises Refusal and StoreError."""
+        if self._journal.disk != "ok":
+            raise StoreError(NOT_SAVED_REASON)
         await found(self._journal, id, records, self._room_limits, self.now_ms())
 
     async def as_of(self, room: RoomId, seq: int) -> list[Record]:
@@ -265,13 +281,19 @@ class Hub:
         if (hosted := self._rooms.get(room)) is not None:
             return hosted
         if (task := self._loading.get(room)) is None:
-            task = asyncio.create_task(self._read(room))
-            self._loading[room] = task
-            task.add_done_callback(lambda _: self._loading.pop(room, None))
+            task = self._loading[room] = asyncio.create_task(self._read(room))
         # Someone who gives up waiting doesn't stop it for the others.
         return await asyncio.shield(task)
 
-    async def _read(self, room_id: RoomId) -> HostedRoom:
+    async def _read(self, room: RoomId) -> HostedRoom:
+        try:
+            return await self._open(room)
+        finally:
+            # Not by a callback of the task: until that had its turn, who looks for a room that
+            # was unloaded again would be given this one for ever.
+            del self._loading[room]
+
+    async def _open(self, room_id: RoomId) -> HostedRoom:
         heard = _Heard()
         opened = await self._journal.open(room_id, heard.on_durable, heard.on_failed)
         room = await asyncio.to_thread(rebuild, room_id, opened, self._room_limits)
@@ -281,21 +303,33 @@ class Hub:
             self._generation,
             self._limits(),
             self.now_ms,
+            self._journal.disk,
             keep_entries=self._settings.keep_entries,
             snapshot_every=self._settings.snapshot_every,
         )
         heard.hosted = hosted
         heard.drop = self._drop
         self._rooms[room_id] = hosted
-        self._generation.opened(hosted)
+        if hosted.is_read_only:
+            self._resting.add(room_id)
+        else:
+            self._generation.opened(hosted)
         return hosted
 
     def _drop(self, hosted: HostedRoom, reason: str) -> None:
         logger.error("room %s is dropped: it can't be written: %s", hosted.id, reason)
-        if self._rooms.get(hosted.id) is hosted:
-            del self._rooms[hosted.id]
-            self._generation.closed(hosted.id)
+        # First: nothing that ends now may change it, or be said.
         hosted.on_failed()
+        if self._rooms.get(hosted.id) is hosted:
+            self._remove(hosted.id)
+
+    def _remove(self, id: RoomId) -> None:
+        del self._rooms[id]
+        self._idle_since.pop(id, None)
+        if id in self._resting:
+            self._resting.remove(id)
+        else:
+            self._generation.closed(id)
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -310,9 +344,7 @@ class Hub:
             if not hosted.is_idle or self._generation.busy(id):
                 self._idle_since.pop(id, None)
             elif now - self._idle_since.setdefault(id, now) >= self._settings.idle_s:
-                del self._idle_since[id]
-                del self._rooms[id]
-                self._generation.closed(id)
+                self._remove(id)
                 hosted.close()
 
     def _limits(self) -> Limits:
@@ -352,6 +384,8 @@ def rebuild(id: RoomId, opened: Opened, limits: RoomLimits) -> Room:
         room = Room(id, opened.epoch, limits)
     else:
         room = Room.restore(id, opened.state, limits)
+        # Newer than the snapshot's, if the journal was damaged behind it.
+        room.epoch = opened.epoch
     for entry in _after(opened.entries, int(room.seq)):
         if entry.seq != room.seq + 1:
             raise StoreError(f"expected entry {room.seq + 1} in the journal, got {entry.seq}")

@@ -72,7 +72,7 @@ class GenerationPort(Protocol):
         ...
 
     def closed(self, room: RoomId) -> None:
-        """A room is about to be unloaded (nobody is in it and nothing is being made)."""
+        """A room was unloaded (nobody is in it and nothing is being made), or it has failed."""
         ...
 
     def busy(self, room: RoomId) -> bool:

@@ -107,6 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Number of ops kept beside a snapshot for those who reconnect."""
     keep_history: int = 50_000
     """Number of ops that one can go back over; half as many at least, 64 MiB at most."""
+    disk_retry_s: float = 1.0
+    """Seconds between two looks whether a disk that was full or failed can be written again."""
     idle_s: float = 60.0
     """Seconds after which a room that nobody is in is unloaded."""
     ping_s: float = 20.0

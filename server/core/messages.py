@@ -203,6 +203,18 @@ class Engine(_Message, frozen=True, tag="engine"):
     model: ModelInfo | None = None
 
 
+DiskState = Literal["ok", "full", "failing"]
+
+
+class Disk(_Message, frozen=True, tag="disk"):
+    """Unless it is `ok`, nothing can be saved and the room is read-only: what one does waits.
+
+    Told when it changes, and to those who join while it isn't `ok`.
+    """
+
+    state: DiskState
+
+
 class Welcome(_Message, frozen=True, tag="welcome"):
     """Then come `snapshot` (mode "snapshot") or `applied` messages (mode "tail"), then `ready`."""
 
@@ -333,7 +345,7 @@ class Moment(_Message, frozen=True, tag="moment"):
 
 ServerMessage = (
     Welcome | Snapshot | JoinReady | Applied | Ack | Refused | History | Joined | Left
-    | Invited | PeerPresence | PeerLook | Gathered | PeerInk | Preview | Engine | Pong
+    | Invited | PeerPresence | PeerLook | Gathered | PeerInk | Preview | Engine | Disk | Pong
 )  # fmt: skip
 
 CLOSE_CODES: dict[int, str] = {

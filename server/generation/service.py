@@ -158,6 +158,8 @@ class Generation:
                 self._resume(room, record)
 
     def closed(self, room: RoomId) -> None:
+        # Where a room failed, nobody will hear of them; its journal has the jobs as unfinished.
+        self._desk.withdraw(room, None)
         self._live.close(room)
         self._renderer.forget(room)
 

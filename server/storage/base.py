@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from server.core.ids import Epoch, RoomId
+from server.core.messages import DiskState
 from server.core.room import Entry, RoomState
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ OnDurable = Callable[[int], None]
 """Called on the event loop: all entries up to this number are durable."""
 OnFailed = Callable[[str], None]
 """Called on the event loop, once: no entry after the last durable one is, or will be."""
+OnDisk = Callable[[DiskState], None]
+"""Called on the event loop when the disk fails, and when it works again."""
 
 
 class Log(Protocol):
@@ -54,10 +57,20 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Journal(Protocol):
+    @property
+    def disk(self) -> DiskState:
+        """Whether what is written reaches the disk, as of the last try."""
+        ...
+
+    def watch_disk(self, on_disk: OnDisk) -> None:
+        """Call `on_disk` whenever `disk` changes."""
+        ...
+
     async def open(self, room: RoomId, on_durable: OnDurable, on_failed: OnFailed) -> Opened:
         """Read a room, creating it if it is new; raises StoreError.
 
-        A room may be open once at a time, except that a log that failed doesn't count.
+        A room may be open once at a time, except that a log that failed doesn't count. Entries
+        that can't be read, and those after them, are set aside; the room then has a new epoch.
         """
         ...
 

@@ -8,6 +8,7 @@ Knows nothing of what entries mean.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,8 +17,8 @@ import sqlalchemy as sa
 from server.core.errors import StoreError
 from server.core.ids import Epoch, RoomId, new_id
 from server.storage import tables
-from server.storage.base import OnDurable, OnFailed, Opened
-from server.storage.writer import Append, Create, Result, Snapshot, Work, Writer
+from server.storage.base import OnDisk, OnDurable, OnFailed, Opened
+from server.storage.writer import Append, Create, Cut, Result, Snapshot, Work, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
+    from server.core.messages import DiskState
     from server.core.records import Record
     from server.core.room import Entry, RoomState
 
@@ -32,6 +34,9 @@ MAX_WAITING = 2_000
 KEEP_ENTRIES = 2_000
 """Entries kept although a snapshot includes them, for those who reconnect."""
 KEEP_HISTORY = 50_000
+RETRY_S = 1.0
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,8 +48,8 @@ class SqliteLog:
         self, journal: SqliteJournal, room: RoomId, on_durable: OnDurable, on_failed: OnFailed
     ) -> None:
         self.room = room
-        self.created: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._journal = journal
+        self._awaited: asyncio.Future[None] | None = None
         self._on_durable = on_durable
         self._on_failed = on_failed
         self._is_closed = False
@@ -60,13 +65,22 @@ class SqliteLog:
     def close(self) -> None:
         self._is_closed = True
 
+    async def written(self, work: Create | Cut) -> None:
+        """Write what has to be there before the first entry; raises StoreError."""
+        self._awaited = asyncio.get_running_loop().create_future()
+        self._journal.write(work)
+        await self._awaited
+
     def settle(self, result: Result) -> None:
         """Hear from the writer; a failure is told once."""
-        if not self.created.done():
+        if self._awaited is not None:
+            awaited, self._awaited = self._awaited, None
+            if awaited.cancelled():
+                return
             if result.error is None:
-                self.created.set_result(None)
+                awaited.set_result(None)
             else:
-                self.created.set_exception(StoreError(result.error))
+                awaited.set_exception(StoreError(result.error))
         elif self._is_closed:
             return
         elif result.error is not None:
@@ -77,16 +91,27 @@ class SqliteLog:
 
 
 class SqliteJournal:
-    """`async with SqliteJournal(path)`, or `start` and `close`."""
+    """`async with SqliteJournal(path)`, or `start` and `close`.
+
+    A disk that failed is tried every `retry_s` seconds.
+    """
 
     def __init__(
-        self, path: Path, *, keep_entries: int = KEEP_ENTRIES, keep_history: int = KEEP_HISTORY
+        self,
+        path: Path,
+        *,
+        keep_entries: int = KEEP_ENTRIES,
+        keep_history: int = KEEP_HISTORY,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.QueuePool)
         sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", _begin)
         self._path = path
         self._kept = tables.Kept(entries=keep_entries, history=keep_history)
+        self._retry_s = retry_s
+        self._disk: DiskState = "ok"
+        self._on_disk: OnDisk | None = None
         self._writer: Writer | None = None
         self._num_waiting = 0
         self._space = asyncio.Event()
@@ -95,6 +120,13 @@ class SqliteJournal:
     @property
     def engine(self) -> sa.Engine:
         return self._engine
+
+    @property
+    def disk(self) -> DiskState:
+        return self._disk
+
+    def watch_disk(self, on_disk: OnDisk) -> None:
+        self._on_disk = on_disk
 
     async def start(self) -> None:
         """Open the file, making it if there is none; raises StoreError."""
@@ -105,10 +137,10 @@ class SqliteJournal:
             raise
         loop = asyncio.get_running_loop()
 
-        def settled(results: list[Result]) -> None:
-            loop.call_soon_threadsafe(self._settle, results)
+        def settled(results: list[Result], disk: DiskState) -> None:
+            loop.call_soon_threadsafe(self._settle, results, disk)
 
-        self._writer = Writer(self._engine, settled, self._kept)
+        self._writer = Writer(self._engine, settled, self._kept, retry_s=self._retry_s)
 
     async def __aenter__(self) -> SqliteJournal:
         await self.start()
@@ -119,11 +151,19 @@ class SqliteJournal:
 
     async def open(self, room: RoomId, on_durable: OnDurable, on_failed: OnFailed) -> Opened:
         log = SqliteLog(self, room, on_durable, on_failed)
-        self.write(Create(log, room, Epoch(new_id())))
         # This comes after all that an earlier log of the room has still to write.
-        await log.created
-        epoch, state, entries = await self._read(lambda c: tables.load_room(c, room))
-        return Opened(log, epoch, state, entries)
+        await log.written(Create(log, room, Epoch(new_id())))
+        loaded = await self._read(lambda c: tables.load_room(c, room))
+        epoch = loaded.epoch
+        if loaded.num_damaged:
+            epoch = Epoch(new_id())
+            await log.written(Cut(log, room, loaded.seq, epoch))
+            logger.error(
+                "the journal of room %s was damaged: it is cut after entry %d; %d entries behind "
+                "that are set aside in the table entries_set_aside of %s",
+                room, loaded.seq, loaded.num_damaged, self._path,
+            )  # fmt: skip
+        return Opened(log, epoch, loaded.state, loaded.entries)
 
     async def exists(self, room: RoomId) -> bool:
         return await self._read(lambda connection: tables.has_room(connection, room))
@@ -160,7 +200,13 @@ class SqliteJournal:
             raise StoreError("the journal is closed: start the server again")
         return self._writer
 
-    def _settle(self, results: list[Result]) -> None:
+    def _settle(self, results: list[Result], disk: DiskState) -> None:
+        if disk != self._disk:
+            # Before the rooms whose work has failed are closed: so their people know why.
+            self._disk = disk
+            logger.warning("the disk of the journal %s is %s", self._path, disk)
+            if self._on_disk is not None:
+                self._on_disk(disk)
         for result in results:
             self._num_waiting -= result.num_done
             log = result.log

@@ -2,13 +2,14 @@
 
 Takes `Work`, gives `Result`s. What was put first is written first. Work whose transaction
 fails is reported with the error; of several rooms in it each is tried again alone, so that
-one room's trouble isn't another's.
+one room's trouble isn't another's. A disk that failed is tried now and then until it works.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from server.core.ids import Epoch, RoomId
+from server.core.messages import DiskState
 from server.core.room import Entry, RoomState
 from server.core.snapshots import encode_parts
 from server.storage import tables
+from server.storage.disk import state_after
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -42,7 +45,16 @@ class Create(msgspec.Struct, frozen=True):
     epoch: Epoch
 
 
-Work = Append | Create
+class Cut(msgspec.Struct, frozen=True):
+    """Set the entries after number `after` aside; the room goes on under a new epoch."""
+
+    log: object
+    room: RoomId
+    after: int
+    epoch: Epoch
+
+
+Work = Append | Create | Cut
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -61,21 +73,30 @@ class Result(msgspec.Struct, frozen=True):
     error: str | None
 
 
+Settle = Callable[[list[Result], DiskState], None]
+"""Hears what became of work, and how the disk is after it."""
+
+
 class _Unfinished(msgspec.Struct):
     snapshot: Snapshot
     parts: Iterator[bytes]
     num_parts: int = 0
+    begun: int | None = None
+    """Once it counts: where history began before; what it makes superfluous is being swept."""
 
 
 class Writer:
     """A running thread. `settled` is called on it."""
 
     def __init__(
-        self, engine: sa.Engine, settled: Callable[[list[Result]], None], kept: tables.Kept
+        self, engine: sa.Engine, settled: Settle, kept: tables.Kept, *, retry_s: float
     ) -> None:
         self._engine = engine
         self._settled = settled
         self._kept = kept
+        self._retry_s = retry_s
+        self._disk: DiskState = "ok"
+        self._retry_at = 0.0
         self._changed = threading.Condition()
         self._work: deque[Work | Snapshot] = deque()
         self._snapshots: dict[RoomId, Snapshot] = {}
@@ -101,19 +122,25 @@ class Writer:
     def _run(self) -> None:
         while (batch := self._take()) is not None:
             if works := [work for work in batch if not isinstance(work, Snapshot)]:
-                self._settled(self._commit(works))
+                self._settled(self._commit(works), self._disk)
             # A snapshot that were there before its entries would leave a gap if these failed.
             self._snapshots.update((s.room, s) for s in batch if isinstance(s, Snapshot))
-            self._write_part()
+            if self._disk == "ok":
+                self._write_part()
+            elif time.monotonic() >= self._retry_at:
+                self._try_disk()
 
     def _take(self) -> list[Work | Snapshot] | None:
-        """All that waits, up to a limit; empty if there is only a snapshot to write."""
+        """All that waits, up to a limit; empty if there is something else to do."""
         with self._changed:
             while not self._work:
                 if self._closing:
                     return None
+                if self._disk != "ok":
+                    self._changed.wait(max(0.0, self._retry_at - time.monotonic()))
+                    break
                 if self._snapshots or self._unfinished:
-                    return []
+                    break
                 self._changed.wait()
             return [self._work.popleft() for _ in range(min(MAX_BATCH, len(self._work)))]
 
@@ -143,15 +170,45 @@ class Writer:
                 for work in works:
                     if isinstance(work, Create):
                         tables.create_room(connection, work.room, work.epoch)
+                    elif isinstance(work, Cut):
+                        self._forget_snapshots(work.room)
+                        tables.cut(connection, work.room, work.after, work.epoch)
                 added = ((w.room, w.entry) for w in works if isinstance(w, Append))
                 tables.add_entries(connection, added)
         except Exception as error:  # whatever it is: the rooms must hear that it isn't written
             logger.exception("can't write to the journal")
+            self._suspect_disk(error)
             return str(error.__cause__ or error)
         return None
 
+    def _forget_snapshots(self, room: RoomId) -> None:
+        """Those on their way may include what is cut."""
+        self._snapshots.pop(room, None)
+        if self._unfinished is not None and self._unfinished.snapshot.room == room:
+            self._unfinished = None
+
+    def _suspect_disk(self, error: Exception) -> None:
+        state = state_after(error)
+        if state is not None:
+            self._disk = state
+
+    def _try_disk(self) -> None:
+        """See whether as much as anybody may send at once can be written."""
+        self._retry_at = time.monotonic() + self._retry_s
+        try:
+            with self._engine.begin() as connection:
+                tables.add_trial(connection)
+            with self._engine.begin() as connection:
+                tables.delete_trial(connection)
+        except Exception as error:  # whatever it is: it doesn't work yet
+            logger.info("still can't write to the journal: %s", error.__cause__ or error)
+            self._suspect_disk(error)
+        else:
+            self._disk = "ok"
+        self._settled([], self._disk)
+
     def _write_part(self) -> None:
-        """Write the next part of the snapshot at hand, or begin with the next snapshot."""
+        """Go on with the snapshot at hand, or begin with the next one."""
         if self._unfinished is None and self._snapshots:
             snapshot = self._snapshots.pop(next(iter(self._snapshots)))
             self._unfinished = _Unfinished(snapshot, encode_parts(snapshot.state))
@@ -174,6 +231,9 @@ class Writer:
         if data is not None:
             tables.add_part(connection, room, seq, at_hand.num_parts, data)
             at_hand.num_parts += 1
-        else:
-            tables.finish_snapshot(connection, room, seq, at_hand.num_parts, self._kept)
+        elif at_hand.begun is None:
+            at_hand.begun = tables.finish_snapshot(
+                connection, room, seq, at_hand.num_parts, self._kept
+            )
+        elif not tables.sweep(connection, room, seq, self._kept.entries, at_hand.begun):
             self._unfinished = None

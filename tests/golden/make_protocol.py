@@ -250,6 +250,8 @@ SERVER: dict[str, Json] = {
     },
     "engine": ENGINE,
     "engine that starts": {"t": "engine", "state": "starting", "detail": "loading", "model": None},
+    "disk that is full": {"t": "disk", "state": "full"},
+    "disk that works": {"t": "disk", "state": "ok"},
     "pong": {"t": "pong", "n": 41},
 }  # fmt: skip
 

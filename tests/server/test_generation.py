@@ -807,6 +807,23 @@ async def test_g36_a_live_picture_that_was_in_the_making_is_made_after_a_restart
         assert studio.room.job("job").attempt == 1
 
 
+async def test_g36_what_is_made_for_a_room_that_failed_ends_and_is_taken_up_again() -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        studio.engine.start_job(job)
+        kept = dict(studio.room.map)
+        studio.generation.closed(studio.room.id)
+        assert studio.engine.cancelled == [job.id]
+        assert not studio.generation.busy(studio.room.id)
+
+        # The room as its journal has it.
+        studio.room.map = kept
+        studio.generation.opened(studio.room)
+        _, again = await studio.engine.until_jobs(2)
+        assert again.seed == job.seed
+        assert studio.room.job("job").attempt == 2
+
+
 async def test_g36_a_room_that_is_closed_is_forgotten() -> None:
     async with Studio() as studio:
         studio.room.put(live_frame())

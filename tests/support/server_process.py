@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -48,6 +49,17 @@ class ServerProcess:
         self.url = self._ready_line().removeprefix(READY).strip().rstrip("/")
         self._port = int(self.url.rsplit(":", 1)[1])
         return self
+
+    def break_disk(self) -> None:
+        """From now on each write of this server fails (EFBIG), as if the disk were broken."""
+        self._limit_files(1)
+
+    def mend_disk(self) -> None:
+        self._limit_files(resource.RLIM_INFINITY)
+
+    def _limit_files(self, most_bytes: int) -> None:
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (most_bytes, hard))
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""

@@ -68,6 +68,8 @@ class Server {
 }
 
 const open: RoomClient[] = [];
+/** What rooms want to be told when the page comes into view or the network changes. */
+const listening = new Set<() => void>();
 
 function enter(server: Server, person: string, disk = new IDBFactory()): RoomClient {
   const world: World = {
@@ -86,7 +88,10 @@ function enter(server: Server, person: string, disk = new IDBFactory()): RoomCli
       return line;
     },
     post: () => Promise.reject(new Error("not here")),
-    onChange: () => () => {},
+    onChange: (call) => {
+      listening.add(call);
+      return () => listening.delete(call);
+    },
     isOnline: () => true,
   };
   const room = openRoom({ roomId: "room", origin: "http://here", world });
@@ -96,6 +101,7 @@ function enter(server: Server, person: string, disk = new IDBFactory()): RoomCli
 
 afterEach(() => {
   for (const room of open.splice(0)) room.close();
+  expect(listening.size).toBe(0);
   vi.restoreAllMocks();
 });
 
@@ -138,6 +144,22 @@ describe("a room over bytes", () => {
       expect(promptOf(server.room.records.get("frame-1"))).toBe("typed offline"),
     );
     await vi.waitFor(() => expect(again.unsaved).toBe(0));
+  });
+
+  it("w15_takes up what was left before anything else, although the page has come into view", async () => {
+    const server = new Server();
+    const disk = new IDBFactory();
+    const ann = enter(server, "ann", disk);
+    await vi.waitFor(() => expect(ann.connection).toBe("online"));
+    server.stop();
+    ann.submit([{ c: "put", record: makeFrame("frame-1") }]);
+    ann.close();
+    server.isUp = true;
+    const again = enter(server, "ann", disk);
+    for (const call of listening) call();
+    expect(server.lines).toEqual([]);
+    await vi.waitFor(() => expect(again.connection).not.toBe("connecting"));
+    expect(again.records.has("frame-1")).toBe(true);
   });
 
   it("w19_finds the one edit that breaks the line, and saves all others", async () => {

@@ -121,6 +121,60 @@ describe("one's own edits", () => {
   });
 });
 
+describe("a server that can't save", () => {
+  const put = (id: string) => [{ c: "put", record: makeStroke(id) }] as const;
+
+  it("w25_gets nothing until it can, and then all of it in order", () => {
+    const bench = new Bench();
+    bench.join();
+    const first = bench.session.submit(put("stroke-1"));
+    bench.sent();
+    bench.receive({ t: "disk", state: "full" });
+    const second = bench.session.submit(put("stroke-2"));
+    bench.session.undo();
+    bench.session.generate("frame-1");
+    expect(bench.session.disk).toBe("full");
+    expect(bench.session.hasOutgoing).toBe(false);
+    expect(bench.sent()).toEqual([]);
+    expect(bench.session.records.has("stroke-2")).toBe(true);
+    expect(bench.session.unsaved).toBe(3);
+    expect(bench.kept.has(second)).toBe(true);
+
+    bench.receive({ t: "disk", state: "ok" });
+    // What was on its way is answered, or its line is closed: it isn't sent twice on one line.
+    expect(bench.sent()).toMatchObject([{ id: second }, { t: "undo" }, { t: "generate" }]);
+    bench.receive({ t: "ack", id: first, seq: 1 }, { t: "ack", id: second, seq: 2 });
+    expect(bench.session.unsaved).toBe(1);
+  });
+
+  it("w25_is known for it from the join on, until a join says nothing of it", () => {
+    const bench = new Bench();
+    bench.join();
+    const lost = bench.session.submit(put("stroke-1"));
+    bench.sent();
+    bench.session.closed("offline", "", 4503);
+    bench.session.opened(new Uint8Array(32));
+    bench.receive(makeWelcome({ mode: "tail" }), { t: "disk", state: "failing" });
+    bench.receive({ t: "ready", seq: 0 });
+    expect(bench.session.disk).toBe("failing");
+    expect(bench.sent()).toEqual([]);
+
+    bench.session.closed("offline", "");
+    bench.session.opened(new Uint8Array(32));
+    bench.receive(makeWelcome({ mode: "tail" }), { t: "ready", seq: 0 });
+    expect(bench.session.disk).toBe("ok");
+    expect(bench.sent()).toMatchObject([{ id: lost }]);
+  });
+
+  it("w25_doesn't keep cursors and ink from the others", () => {
+    const bench = new Bench();
+    bench.join();
+    bench.receive({ t: "disk", state: "full" });
+    bench.session.setCursor([1, 2], "brush");
+    expect(bench.session.takeEphemeral()).toMatchObject([{ t: "presence" }]);
+  });
+});
+
 describe("typing", () => {
   it("w8_has one edit of a text on its way and gathers the rest", () => {
     const bench = new Bench();

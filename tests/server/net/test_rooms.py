@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,6 +98,36 @@ async def test_s5_another_epoch_is_never_merged(served: Served) -> None:
         assert ann.welcome is not None
         assert ann.welcome.mode == "snapshot"
         assert ann.canvas.keys() == {"two"}
+
+
+async def test_j9_who_holds_what_was_cut_off_a_damaged_journal_starts_from_a_snapshot(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path, snapshot_every=5)
+    async with serving(settings) as served:
+        room = served.new_room_id()
+        async with RoomClient(served.url, room) as ann:
+            for number in range(8):
+                await ann.submit(layer(f"layer-{number}"))
+    connection = sqlite3.connect(settings.data_dir / "journal.sqlite")
+    with connection:
+        (snapshot,) = connection.execute("SELECT seq FROM snapshots").fetchone()
+        connection.execute("UPDATE entries SET entry = x'00' WHERE seq = 8")
+    connection.close()
+    assert snapshot < 8
+
+    async with serving(settings) as served:
+        async with RoomClient(served.url, room) as bob:
+            assert bob.seq == 7
+            await bob.submit(layer("new-1"), layer("new-2"))
+            await bob.submit(layer("new-3"))
+            ann.server = served.url
+            await ann.connect()
+            assert ann.welcome is not None
+            assert ann.welcome.mode == "snapshot"
+            assert ann.records == bob.records
+            await ann.close()
+        assert len(bob.canvas) == 9
 
 
 async def test_s6_a_refused_op_says_why_and_changes_nothing(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""The journal: what it says is durable is there when it is opened again. Rules J1 to J8."""
+"""The journal: what it says is durable is there when it is opened again. Rules J1 to J7, J10."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 ROOM = RoomId("r" * 22)
 ANN = PersonId("ann")
@@ -175,7 +175,7 @@ async def test_j4_a_snapshot_and_the_entries_after_it_make_the_same_room(path: P
         for taken in grown(room, 5):
             opened.log.append(taken)
         await watch.until_durable(2_005)
-        await until_snapshot(journal)
+        await until_entries(journal, 15)
 
         again = await journal.open(ROOM, watch.on_durable, watch.on_failed)
         with journal.engine.connect() as connection:
@@ -191,6 +191,50 @@ async def test_j4_a_snapshot_and_the_entries_after_it_make_the_same_room(path: P
     assert restored.state() == room.state()
     assert len(sizes) > 2
     assert max(sizes) <= 2 * PART_BYTES
+
+
+async def test_j4_what_a_snapshot_makes_superfluous_goes_a_little_at_a_time(path: Path) -> None:
+    deleted: list[int] = []
+
+    def count(_: object, cursor: DBAPICursor, statement: str, *__: object) -> None:
+        if statement.startswith("DELETE FROM"):
+            deleted.append(cursor.rowcount)
+
+    watch = Watch()
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path, keep_entries=10) as journal:
+        opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
+        for _ in range(2):
+            for taken in grown(room, 1_000):
+                opened.log.append(taken)
+            opened.log.snapshot(room.state())
+        await watch.until_durable(2_000)
+        sa.event.listen(journal.engine, "after_cursor_execute", count)
+        await until_entries(journal, 10)
+        with journal.engine.connect() as connection:
+            seqs = connection.exec_driver_sql("SELECT DISTINCT seq FROM snapshot_parts").scalars()
+            assert list(seqs) == [2_000]
+    assert max(deleted) <= tables.SWEPT_ROWS
+
+
+async def test_j4_few_large_entries_are_moved_into_the_past_at_a_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "SWEPT_BYTES", 1_000)
+    moved: list[int] = []
+
+    def count(_: object, cursor: DBAPICursor, statement: str, *__: object) -> None:
+        if statement.startswith("INSERT INTO past"):
+            moved.append(cursor.rowcount)
+
+    room = Room(ROOM, Epoch("-"))
+    async with SqliteJournal(path, keep_entries=10) as journal:
+        sa.event.listen(journal.engine, "after_cursor_execute", count)
+        async with snapshotted(journal, room, (100,)):
+            await until_entries(journal, 10)
+            await check_history(journal, room, first=1)
+    assert sum(moved) == 90
+    assert 1 < max(moved) < 10
 
 
 async def test_j4_a_snapshot_never_comes_before_its_entries(path: Path) -> None:
@@ -230,7 +274,7 @@ async def test_j7_few_of_the_large_entries_before_a_snapshot_are_read(
     assert 40 < seqs[0] <= 50
 
 
-async def test_j8_entries_that_a_snapshot_includes_can_be_gone_back_over(path: Path) -> None:
+async def test_j10_entries_that_a_snapshot_includes_can_be_gone_back_over(path: Path) -> None:
     room = Room(ROOM, Epoch("-"))
     async with SqliteJournal(path, keep_entries=10, keep_history=100) as journal:
         async with snapshotted(journal, room, (50,)):
@@ -248,11 +292,12 @@ async def test_j8_entries_that_a_snapshot_includes_can_be_gone_back_over(path: P
             assert [e.seq for e in await journal.entries_after(ROOM, 0, 2)] == [1, 2]
         async with snapshotted(journal, room, (1,)):
             await check_history(journal, room, first=61)
+            await until_entries(journal, 10)
         with pytest.raises(StoreError, match="forgotten"):
             await journal.entries_after(ROOM, 59, 5)
 
 
-async def test_j8_few_large_entries_are_kept_for_history(
+async def test_j10_few_large_entries_are_kept_for_history(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = Room(ROOM, Epoch("-"))
@@ -307,6 +352,21 @@ async def until_snapshot(journal: SqliteJournal, seq: int = 1) -> None:
 
     while await asyncio.to_thread(newest) < seq:
         pass
+
+
+async def until_entries(journal: SqliteJournal, num: int) -> None:
+    """Wait until so many entries are left."""
+    while await num_rows(journal, "entries") != num:
+        pass
+
+
+async def num_rows(journal: SqliteJournal, table: str) -> int:
+    def count() -> int:
+        with journal.engine.connect() as connection:
+            rows = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+            return int(rows)
+
+    return await asyncio.to_thread(count)
 
 
 async def test_j5_a_flood_is_told_to_wait(journal: SqliteJournal) -> None:

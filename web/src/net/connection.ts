@@ -46,12 +46,7 @@ const FINAL: readonly number[] = [
   CLOSE.banned,
   CLOSE.protocolVersion,
 ];
-const SLOW_RETRY: readonly number[] = [
-  CLOSE.tooMany,
-  CLOSE.roomFull,
-  CLOSE.cannotSave,
-  CLOSE.badMessage,
-];
+const SLOW_RETRY: readonly number[] = [CLOSE.tooMany, CLOSE.roomFull, CLOSE.badMessage];
 
 export class Connection {
   readonly #dial: () => Socket;

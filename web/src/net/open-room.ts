@@ -57,7 +57,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
   readonly #blobs: Blobs;
   readonly #files: RoomFiles;
   readonly #key: Uint8Array;
-  readonly #unlisten: () => void;
+  #unlisten: () => void = () => {};
   #pace: Pace;
   #numPings = 0;
   #isPumping = false;
@@ -78,7 +78,6 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     this.keeper = new PendingStore(roomId, newId(), world);
     this.session = new Session(roomId, this, readProfile(world.storage));
     this.#connection = new Connection(dialer(roomId, origin, entry, world), this, world.clock);
-    this.#unlisten = world.onChange(() => this.#connection.nudge());
   }
 
   /** Edits that were left behind come before whatever is done now. */
@@ -86,6 +85,7 @@ class OpenRoom implements SessionPorts, ConnectionEvents {
     const left = await this.keeper.open();
     if (this.#isClosed) return;
     if (left.length > 0) this.session.adopt(left);
+    this.#unlisten = this.#world.onChange(() => this.#connection.nudge());
     this.#connection.open();
   }
 

@@ -94,6 +94,11 @@ const count = whole(0, Number.MAX_SAFE_INTEGER);
 const flag: Check = (value) => (typeof value === "boolean" ? null : "true or false");
 const number = between(-Number.MAX_VALUE, Number.MAX_VALUE);
 
+const oneOf =
+  (...words: readonly string[]): Check =>
+  (value) =>
+    words.includes(value as string) ? null : words.join(" or ");
+
 const listOf =
   (fault: Check, size?: number): Check =>
   (value) => {
@@ -208,6 +213,7 @@ const MESSAGES: Readonly<Record<ServerMessage["t"], Check>> = {
     jpeg: bytes(1, MAX_MESSAGE_BYTES),
   }),
   engine,
+  disk: mapOf({ state: oneOf("ok", "full", "failing") }),
   pong: mapOf({ n: number }),
 };
 

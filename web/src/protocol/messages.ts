@@ -251,6 +251,14 @@ export interface EngineStatus {
   readonly model: ModelInfo | null;
 }
 
+export type DiskState = "ok" | "full" | "failing";
+
+/** Unless it is `ok`, nothing can be saved: what one does waits. */
+export interface DiskStatus {
+  readonly t: "disk";
+  readonly state: DiskState;
+}
+
 export interface Welcome {
   readonly t: "welcome";
   readonly protocol: number;
@@ -397,6 +405,7 @@ export type ServerMessage =
   | PeerInk
   | PreviewMessage
   | EngineStatus
+  | DiskStatus
   | Pong;
 
 /** Close codes of the room's WebSocket that ask for something else than "try again later". */

@@ -3,6 +3,7 @@
 import type {
   Change,
   Deed,
+  DiskState,
   EngineStatus,
   FrameId,
   InkStyle,
@@ -55,7 +56,7 @@ export interface RecordChange {
 export interface RoomEvents {
   /** Records changed (own edits at once, others' as they come); one call per batch. */
   records: (changes: readonly RecordChange[]) => void;
-  /** Connection, number of unsaved ops, undo/redo counts, engine, limits or own identity changed. */
+  /** Connection, disk, number of unsaved ops, undo/redo counts, engine, limits or own identity changed. */
   status: () => void;
   people: () => void;
   ink: () => void;
@@ -81,6 +82,8 @@ export interface RoomClient {
   readonly closeCode: number;
   /** The server's clock: milliseconds since 1970, give or take the way of a message. */
   readonly now: number;
+  /** Unless "ok", the server can't save anything for now, and what is done waits here. */
+  readonly disk: DiskState;
   /** Ops that the server has not acknowledged (acknowledged means: on its disk). */
   readonly unsaved: number;
   readonly canUndo: boolean;

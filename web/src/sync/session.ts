@@ -13,6 +13,7 @@ import {
   type Change,
   type ClientMessage,
   type Deed,
+  type DiskState,
   type EngineStatus,
   type FrameId,
   type Hello,
@@ -74,6 +75,7 @@ interface Joining {
   readonly welcome: Welcome;
   readonly records: RoomRecord[];
   readonly applied: Applied[];
+  disk: DiskState;
 }
 
 const WINDOW = 32;
@@ -82,6 +84,7 @@ const STARTING: EngineStatus = { t: "engine", state: "starting", detail: "", mod
 export class Session implements RoomClient {
   readonly roomId: string;
   engine = STARTING;
+  disk: DiskState = "ok";
   limits: Limits | null = null;
   name: string;
   color: string;
@@ -360,7 +363,12 @@ export class Session implements RoomClient {
 
   /** Whether there is work that may be sent now. */
   get hasOutgoing(): boolean {
-    return this.connection === "online" && this.#replica.outbox.next !== undefined;
+    return this.#maySend && this.#replica.outbox.next !== undefined;
+  }
+
+  /** Whoever sends work that can't be saved is disconnected. */
+  get #maySend(): boolean {
+    return this.connection === "online" && this.disk === "ok";
   }
 
   /** Whether this is an edit of the room that waits for its answer. */
@@ -384,7 +392,7 @@ export class Session implements RoomClient {
 
   /** Work to be sent now, in order; undefined where nothing is due or nobody is connected. */
   takeOutgoing(): ClientMessage | undefined {
-    if (this.connection !== "online") return undefined;
+    if (!this.#maySend) return undefined;
     const message = this.#replica.takeNext();
     this.#showStatus();
     return message;
@@ -426,6 +434,11 @@ export class Session implements RoomClient {
       case "engine":
         this.engine = message;
         break;
+      case "disk":
+        if (this.#joining === null) this.disk = message.state;
+        else this.#joining.disk = message.state;
+        this.#ports.workWaits();
+        break;
       case "preview":
         if (this.#previews.show(message, this.records.get(message.job))) {
           this.#emitter.emit("previews");
@@ -448,7 +461,7 @@ export class Session implements RoomClient {
   }
 
   #welcomed(welcome: Welcome): void {
-    this.#joining = { welcome, records: [], applied: [] };
+    this.#joining = { welcome, records: [], applied: [], disk: "ok" };
     this.#replica.person = welcome.person;
     this.#badge = welcome.badge;
     this.#behindMs = welcome.now_ms - this.#ports.now();
@@ -475,6 +488,7 @@ export class Session implements RoomClient {
     this.#replica.caughtUp(seq);
     this.#isLost = false;
     this.#ephemeral.restart();
+    this.disk = joining.disk;
     this.connection = "online";
     this.connectionReason = "";
     this.#ports.workWaits();
@@ -552,7 +566,7 @@ export class Session implements RoomClient {
     const { undo, redo } = this.#depths();
     const status = JSON.stringify([
       [this.connection, this.connectionReason, this.unsaved, undo > 0, redo > 0],
-      [this.engine, this.limits, this.person, this.name, this.color],
+      [this.engine, this.disk, this.limits, this.person, this.name, this.color],
       [this.role, this.isMuted, this.closeCode],
     ]);
     if (status === this.#status) return;

@@ -8,6 +8,7 @@
 import type {
   Change,
   Deed,
+  DiskState,
   EngineStatus,
   FrameId,
   InkStyle,
@@ -55,6 +56,7 @@ export class FakeRoom implements RoomClient {
   connection: ConnectionState = "online";
   connectionReason = "";
   closeCode = 0;
+  disk: DiskState = "ok";
   role: Role = "host";
   isMuted = false;
   unsaved = 0;

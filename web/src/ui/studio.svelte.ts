@@ -9,7 +9,14 @@ import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from
 import { type Box, boxCenter, type Point, unionBoxes } from "../canvas/geometry";
 import { recordsIn } from "../canvas/hit";
 import { View } from "../canvas/view";
-import type { Candidate, Comment, Frame, JobRecord, RecordId } from "../protocol/messages";
+import {
+  type Candidate,
+  CLOSE,
+  type Comment,
+  type Frame,
+  type JobRecord,
+  type RecordId,
+} from "../protocol/messages";
 import { isAboutPeople } from "../protocol/schema";
 import type { RoomClient } from "../sync/room-client";
 import { InkTool } from "../tools/brush";
@@ -124,6 +131,16 @@ export class Studio {
     this.#onStatus();
     const { connection, connectionReason, closeCode, unsaved } = this.room;
     return { state: connection, reason: connectionReason, code: closeCode, unsaved };
+  }
+
+  /** Why nothing can be saved, or null. */
+  get diskTrouble(): "full" | "failing" | null {
+    this.#onStatus();
+    const { connection, closeCode, disk } = this.room;
+    if (connection === "online") return disk === "ok" ? null : disk;
+    // Closed because of the disk, and coming back to hear more.
+    if (connection !== "offline" || closeCode !== CLOSE.cannotSave) return null;
+    return disk === "ok" ? "failing" : disk;
   }
 
   get canUndo(): boolean {

@@ -82,6 +82,12 @@ const en = {
   offline: "Offline",
   offlineHint: "Your edits are kept and sent when the connection is back.",
   connecting: "Connecting…",
+  notSaving: "Not saving",
+  diskTrouble: {
+    full: "The server's disk is full, so nothing can be saved. Draw on: your edits are kept here and saved as soon as there is room.",
+    failing:
+      "The server's disk isn't working, so nothing can be saved. Draw on: your edits are kept here and saved as soon as it works again.",
+  },
   refused: "Not connected",
   reload: "Reload the page",
   engineStarting: "The model is loading",
@@ -357,6 +363,11 @@ const zh: Words = {
   offline: "离线",
   offlineHint: "你的修改已保留，恢复连接后会自动发送。",
   connecting: "连接中…",
+  notSaving: "暂未保存",
+  diskTrouble: {
+    full: "服务器磁盘已满，暂时无法保存。可以继续画：你的修改保留在这里，有空间后会自动保存。",
+    failing: "服务器磁盘出现故障，暂时无法保存。可以继续画：你的修改保留在这里，恢复后会自动保存。",
+  },
   refused: "未连接",
   reload: "重新加载",
   engineStarting: "模型正在加载",
