@@ -12,6 +12,7 @@ import torch
 
 from gpu.api import ModelInfo
 from gpu.device import dtype_name
+from gpu.models.family import Row
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import SamplerError, Tables
@@ -86,18 +87,24 @@ def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
     side = family.native_px // family.latent_factor
     latents = torch.zeros(rows, family.latent_channels, side, side, device=family.device)
     times = torch.full((rows,), 500.0, device=family.device)
-    prompts = family.encode_prompt("").expand(rows, -1, -1)
+    row = Row(family.encode_prompt(""), surroundings=_nothing_around(family, side))
     fastest = float("inf")
     for _ in range(tries):
         begun = time.perf_counter()
         with torch.inference_mode():
-            family.denoise(latents, times, prompts)
+            family.denoise(latents, times, [row] * rows)
         if family.device.type == "cuda":
             torch.cuda.synchronize(family.device)
         fastest = min(fastest, time.perf_counter() - begun)
         if fastest > _SLOW_FORWARD_S:
             break
     return fastest
+
+
+def _nothing_around(family: Family, side: int) -> torch.Tensor | None:
+    if not family.fills:
+        return None
+    return torch.zeros(1 + family.latent_channels, side, side, device=family.device)
 
 
 def model_info(family: Family, advice: Advice) -> ModelInfo:

@@ -137,7 +137,7 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
     )
     from gpu.engine import Engine
     from gpu.models.advice import read_advice
-    from gpu.models.stable_diffusion import load
+    from gpu.models.load import load
     from gpu.warmup import build_runner, choose_threads, measure_costs, model_info
 
     advice = read_advice(options.model)

@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("data")
     """Folder of the journal and the pictures; made if it isn't there."""
     model: str = "embedded"
-    """Model to load: embedded, a Stable Diffusion 1.x folder or .safetensors file, or none."""
+    """Model to load: embedded, a Stable Diffusion folder or .safetensors file, or none."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What the model runs on."""
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"

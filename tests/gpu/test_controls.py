@@ -25,19 +25,21 @@ from gpu.models import controls
 from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
-from gpu.models.stable_diffusion import StableDiffusion, load
+from gpu.models.load import load
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.warmup import model_info
 from tests.gpu.families import loaded
+from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import gradient, job, picture, square_mask
-from tests.gpu.test_runner import relative_error, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from gpu.models.stable_diffusion import StableDiffusion
 
 
 def save_control(folder: Path, seed: int, **changes: Any) -> None:
