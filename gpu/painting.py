@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpu.models.family import Row
 from gpu.samplers.table import Table, start_step
-from gpu.sched.work import Demand
+from gpu.sched.work import Demand, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,6 +64,7 @@ class Painting:
     """One job's tensors. `latents` (C, h, w) fp32 are scaled as `Table` says."""
 
     job: JobId
+    model: str
     region: inpaint.Region
     table: Table
     latents: Tensor
@@ -119,7 +120,7 @@ class Painting:
 
     @property
     def demand(self) -> Demand:
-        shape = (int(self.latents.shape[1]), int(self.latents.shape[2]))
+        shape = Shape(int(self.latents.shape[1]), int(self.latents.shape[2]), self.model)
         num_steps = self.table.num_steps
         return Demand(shape, 1 if self.negative is None else 2, num_steps, self._extra / num_steps)
 

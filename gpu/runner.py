@@ -96,6 +96,7 @@ class Runner:
             prompt, negative = self._read(job, Reading(job.clip_skip, adapters))
             painting = Painting(
                 job=job.id,
+                model=job.model,
                 region=region,
                 table=table,
                 latents=latents,

@@ -13,13 +13,14 @@ import torch
 from gpu.api import ModelInfo
 from gpu.device import dtype_name
 from gpu.models.family import Row
+from gpu.pacing import Timing
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import SamplerError, Tables
-from gpu.sched.cost import CostModel
+from gpu.sched.work import Shape
 
 if TYPE_CHECKING:
-    from gpu.api import Sampler
+    from gpu.api import ModelListing, Sampler
     from gpu.models.advice import Advice
     from gpu.models.family import Family, Report
 
@@ -65,21 +66,21 @@ def build_runner(family: Family, report: Report) -> Runner:
     return Runner(family, tables, previews)
 
 
-def measure_costs(family: Family, max_rows: int, report: Report) -> CostModel:
+def measure_costs(family: Family, model: str, max_rows: int, report: Report) -> list[Timing]:
     """Time forwards of the native size with more and more rows, within a budget."""
     report("measuring the cost of a step")
-    costs = CostModel(max_rows)
+    timings: list[Timing] = []
     side = family.native_px // family.latent_factor
     deadline = time.monotonic() + _CURVE_BUDGET_S
     for rows in _CURVE:
         if rows > max_rows or (rows > 2 and time.monotonic() > deadline):
             break
         try:
-            costs.observe((side, side), rows, _forward_s(family, rows))
+            timings.append(Timing(Shape(side, side, model), rows, _forward_s(family, rows)))
         except torch.OutOfMemoryError:
-            costs.forbid((side, side), rows)
+            # How many rows fit is learnt again from jobs.
             break
-    return costs
+    return timings
 
 
 def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
@@ -107,10 +108,11 @@ def _nothing_around(family: Family, side: int) -> torch.Tensor | None:
     return torch.zeros(1 + family.latent_channels, side, side, device=family.device)
 
 
-def model_info(family: Family, advice: Advice) -> ModelInfo:
+def model_info(family: Family, advice: Advice, listing: ModelListing) -> ModelInfo:
     largest = min(2048, max(family.native_px * 4, 1024))
     return ModelInfo(
-        name=family.name,
+        id=listing.id,
+        name=listing.title,
         native_px=family.native_px,
         multiple_px=family.multiple_px,
         min_px=max(64, family.multiple_px),

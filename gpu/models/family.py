@@ -103,6 +103,8 @@ class Family(Protocol):
     latent_channels: int
     latent_factor: int
     """Pixels along a side of one latent cell."""
+    num_bytes: int
+    """What its weights take."""
     native_px: int
     multiple_px: int
     takes_guidance: bool

@@ -26,7 +26,7 @@ def load(options: LoadOptions, report: Report) -> Family:
     if not path.exists():
         raise ModelError(
             f"expected a diffusers folder or a .safetensors file at {path}, found nothing there: "
-            "check where the model lies"
+            "check --model, or its path in the registry"
         )
     family = _load_folder(options, report) if path.is_dir() else _load_file(options, report)
     if options.low_vram and options.device.type == "cpu":

@@ -16,12 +16,14 @@ from gpu.models.checkpoint import check_tokenizer
 from gpu.models.family import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gpu.models.family import LoadOptions, Report
 
 INDEX = "model_index.json"
+BESIDE = ("loras", "controlnet")
+"""Folders in a model's that are none of its parts."""
 
 
 def part_classes(folder: Path) -> dict[str, str]:
@@ -79,6 +81,17 @@ def load_tokenizer(cls: Any, folder: Path) -> Any:
     """Load a vocabulary; raises ModelError where there is none."""
     check_tokenizer(folder)
     return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def stored_bytes(path: Path) -> int:
+    """What a model's file, or the parts in its folder, take on the disk."""
+    files = path.glob("*/*.safetensors") if path.is_dir() else path.parent.glob(path.name)
+    return sum(file.stat().st_size for file in files if file.parent.name not in BESIDE)
+
+
+def weight_bytes(modules: Iterable[Any]) -> int:
+    """What the modules' weights take."""
+    return sum(weight.nbytes for module in modules for weight in module.parameters())
 
 
 def quieten() -> None:

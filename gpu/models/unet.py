@@ -16,7 +16,7 @@ from gpu.models.adapters import AdapterShelf
 from gpu.models.autoencoder import Autoencoder
 from gpu.models.controls import ControlShelf, residuals
 from gpu.models.family import ModelError
-from gpu.models.parts import Reserve, load_part, use_xformers
+from gpu.models.parts import Reserve, load_part, use_xformers, weight_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +47,7 @@ class UNetFamily:
         self.scheduler_config = parts.scheduler_config
         self._unet = parts.unet.to(options.device, memory_format=torch.channels_last).eval()
         encoders = {part: encoder.eval() for part, (_, encoder) in parts.encoders.items()}
+        self.num_bytes = weight_bytes([self._unet, parts.vae, *encoders.values()])
         self._reserve = Reserve([*encoders.values(), parts.vae.eval()], options)
         self._autoencoder = Autoencoder(parts.vae, options, self._reserve)
         self.latent_channels = self._autoencoder.channels

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gpu.api import ModelId
 from server.core.ids import AnyId, OwnedId, RecordId
 from server.core.records import Role, StrangerRole
 
@@ -22,6 +23,12 @@ class SetAccess(_Deed, frozen=True, tag="access"):
 
     open: bool
     role: StrangerRole = "editor"
+
+
+class ChooseModel(_Deed, frozen=True, tag="model"):
+    """Say which model frames use that name none; "" for the server's default one."""
+
+    model: ModelId
 
 
 class MakeInvite(_Deed, frozen=True, tag="invite"):
@@ -77,4 +84,16 @@ class TakeBack(_Deed, frozen=True, tag="take_back"):
     person: RecordId
 
 
-Deed = SetAccess | MakeInvite | Revoke | SetRole | Mute | Kick | Ban | SetLock | Clear | TakeBack
+Deed = (
+    SetAccess
+    | ChooseModel
+    | MakeInvite
+    | Revoke
+    | SetRole
+    | Mute
+    | Kick
+    | Ban
+    | SetLock
+    | Clear
+    | TakeBack
+)

@@ -12,6 +12,7 @@ import msgspec
 from server.core import access
 from server.core.deeds import (
     Ban,
+    ChooseModel,
     Clear,
     Deed,
     Kick,
@@ -66,6 +67,8 @@ def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Chang
         case SetAccess():
             fields = {"open": deed.open, "role": deed.role}
             return _set(records, access.access_of(records), fields)
+        case ChooseModel():
+            return _set(records, access.access_of(records), {"model": deed.model})
         case MakeInvite():
             return [_invited(deed, records, host)]
         case Revoke(invite=id):

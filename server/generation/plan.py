@@ -128,6 +128,7 @@ def _asked_for(frame: Frame, model: ModelInfo, size: tuple[int, int]) -> Job:
         room="",
         person="",
         slot="",
+        model=model.id,
         prompt=frame.prompt,
         negative=frame.negative,
         clip_skip=frame.clip_skip,

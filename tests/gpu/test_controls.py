@@ -16,6 +16,7 @@ from gpu.api import (
     Control,
     ControlInfo,
     Job,
+    ModelListing,
     Ready,
     Sampler,
     decode_event,
@@ -153,7 +154,8 @@ def test_m9_controls_are_listed_by_their_folders_and_the_word_in_their_names(
 def test_m9_the_server_hears_of_controls_and_adapters_when_the_worker_is_ready(
     family: StableDiffusion,
 ) -> None:
-    ready = decode_event(encode(Ready(model_info(family, Advice())))[HEADER_BYTES:])
+    listing = ModelListing(id="model", title="Model")
+    ready = decode_event(encode(Ready(model_info(family, Advice(), listing)))[HEADER_BYTES:])
 
     assert isinstance(ready, Ready)
     assert ready.model.controls == family.controls

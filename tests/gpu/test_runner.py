@@ -15,7 +15,7 @@ from gpu.painting import turned
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
-from gpu.sched.work import Seat, StepPlan
+from gpu.sched.work import Seat, Shape, StepPlan
 from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import gradient, job, open_png, picture, square_mask
 
@@ -267,7 +267,7 @@ def test_g8_previews_show_the_predicted_picture_at_latent_size(runner: Runner) -
     jobs = [job(), job(), job()]
     for request in jobs:
         runner.admit(runner.prepare(request))
-    plan = StepPlan((8, 8), tuple(Seat(request.id, 2) for request in jobs))
+    plan = StepPlan(Shape(8, 8), tuple(Seat(request.id, 2) for request in jobs))
 
     batch = runner.step(plan, {jobs[0].id, jobs[2].id})
 

@@ -153,6 +153,7 @@ describe("what one may do", () => {
       by: "",
       open: true,
       role: "editor",
+      model: "",
     } as const;
     expect(submitFault({ c: "put", record: access }, undefined)).toContain("server");
     expect(

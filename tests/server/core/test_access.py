@@ -9,6 +9,7 @@ from server.core import access, ids
 from server.core.access import EDITOR, STRANGER, Grant, Standing
 from server.core.deeds import (
     Ban,
+    ChooseModel,
     Clear,
     Deed,
     Kick,
@@ -450,3 +451,18 @@ def test_a13_what_is_decided_is_bounded_and_decided_once() -> None:
         made.room.moderate(Moderate(id=f"op-make-{number}", deed=deed), host, HOST)
     with refused("too_many"):
         made.decide(MakeInvite(role="viewer"))
+
+
+def test_g48_a_host_says_which_model_frames_use_that_name_none() -> None:
+    made = Founded()
+    made.decide(SetAccess(open=False))
+
+    made.decide(ChooseModel(model="dreams"))
+
+    assert access.access_of(made.room.records) == Access(
+        id=access.ACCESS_ID, by=ANN, open=False, model="dreams"
+    )
+    made.decide(SetAccess(open=True))
+    assert access.access_of(made.room.records).model == "dreams"
+    with pytest.raises(Refusal):
+        made.decide(ChooseModel(model=""), by=BOB, standing=EDITOR)

@@ -90,6 +90,7 @@ export interface Discard {
 /** What only a host may ask for. */
 export type Deed =
   | { readonly d: "access"; readonly open: boolean; readonly role: "editor" | "viewer" }
+  | { readonly d: "model"; readonly model: string }
   | { readonly d: "invite"; readonly role: Role; readonly expires_ms: number | null }
   | { readonly d: "revoke"; readonly invite: RecordId }
   | { readonly d: "role"; readonly person: string; readonly role: Role | null }
@@ -187,8 +188,15 @@ export interface ControlInfo {
   readonly kind: ControlKind;
 }
 
+/** A model that frames may ask for. */
+export interface ModelListing {
+  readonly id: string;
+  readonly title: string;
+}
+
 export interface ModelInfo {
   readonly name: string;
+  readonly id: string;
   /** Side of the square that the model was trained on. */
   readonly native_px: number;
   /** Width and height must be multiples of this. */
@@ -212,7 +220,11 @@ export interface EngineStatus {
   readonly t: "engine";
   readonly state: EngineState;
   readonly detail: string;
+  /** The default model. */
   readonly model: ModelInfo | null;
+  readonly models: readonly ModelListing[];
+  /** What is known of those that were loaded. */
+  readonly infos: readonly ModelInfo[];
 }
 
 export interface Welcome {

@@ -83,6 +83,7 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+const model = matching(/^([a-z0-9][a-z0-9._-]{0,63})?$/, "the id of a model");
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
 const CONTROL = /^[^\x00-\x1f]{0,80}$/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
@@ -132,6 +133,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     negative: text(MAX_PROMPT),
     clip_skip: whole(0, 12),
     loras: mapOf(MAX_LORAS, partName, between(-4, 4)),
+    model,
     steps: whole(1, 100),
     guidance: between(0, 20),
     seed: optional(whole(0, 2 ** 32 - 1)),
@@ -171,7 +173,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     above: anyText,
     state: either("open", "accepted", "discarded"),
   },
-  access: { open: flag, role: either("editor", "viewer") },
+  access: { open: flag, role: either("editor", "viewer"), model },
   member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
   invite: { role, digest: anyText, expires_ms: optional(anyCount) },
   lock: { of: recordId },

@@ -29,7 +29,8 @@ import type {
 } from "../sync/room-client";
 
 const MODEL: ModelInfo = {
-  name: "fake",
+  name: "Fake",
+  id: "fake",
   native_px: 256,
   multiple_px: 8,
   min_px: 64,
@@ -56,7 +57,14 @@ export class FakeRoom implements RoomClient {
   role: Role = "host";
   isMuted = false;
   unsaved = 0;
-  engine: EngineStatus = { t: "engine", state: "ready", detail: "", model: MODEL };
+  engine: EngineStatus = {
+    t: "engine",
+    state: "ready",
+    detail: "",
+    model: MODEL,
+    models: [{ id: "fake", title: "Fake" }],
+    infos: [MODEL],
+  };
   readonly limits = { message_bytes: 1_000_000, blob_bytes: 10_000_000, blob_px: 16_000_000 };
   readonly person = "me";
   name = "Ada";

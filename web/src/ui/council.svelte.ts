@@ -17,7 +17,14 @@ export interface Face {
   readonly muted: boolean;
 }
 
-const BLANK: Access = { type: "access", id: ":access:room", by: "", open: true, role: "editor" };
+const BLANK: Access = {
+  type: "access",
+  id: ":access:room",
+  by: "",
+  open: true,
+  role: "editor",
+  model: "",
+};
 
 export class Council {
   readonly #room: RoomClient;
