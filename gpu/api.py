@@ -127,6 +127,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 20
     guidance: float = 4.0
     sampler: Sampler = "dpmpp_2m"
+    samplers: tuple[Sampler, ...] = SAMPLERS
+    """Those that it can be used with."""
     live_steps: int = 4
     loras: tuple[str, ...] = ()
     """Names of the adapters that jobs may use."""

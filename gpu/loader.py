@@ -43,8 +43,8 @@ class Loader:
     def load(self, model: str) -> Loaded:
         path = self._registry.paths[model]
         self.report(f"loading {model}")
-        advice = read_advice(path)
         family = load(replace(self._options, path=path), self.report)
+        advice = read_advice(path, family.usual)
         if self._chooses_threads:
             choose_threads(family, self.report)
             self._chooses_threads = False

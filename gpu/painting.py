@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from gpu.models.family import Row
-from gpu.samplers.table import Table, start_step
 from gpu.sched.work import Demand, Shape
 
 if TYPE_CHECKING:
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from gpu import inpaint
-    from gpu.api import Job, JobId
+    from gpu.api import JobId
     from gpu.models.family import Adapters, Steering, Words
+    from gpu.samplers.table import Table
 
 _NEVER = 1 << 20
 CONTROL_EXTRA = 0.5
@@ -198,16 +198,14 @@ def keep_known(paintings: Sequence[Painting], before: Tensor, made: Stepped) -> 
     )
 
 
-def free_from(
-    region: inpaint.Region, job: Job, factor: int, rows_per_step: int, *, fills: bool
-) -> Tensor:
+def free_from(region: inpaint.Region, factor: int, first: int, *, fills: bool) -> Tensor:
     """(1, h, w) int32 for `Blend`: a cell is painted if any of its pixels is.
 
-    A model that fills holes sees what is around them: there nothing has to be kept for it.
+    What is painted anew begins at row `first` if there are empty parts too. A model that fills
+    holes sees what is around them: there nothing has to be kept for it.
     """
     width, height = region.size
     cells = np.full((height // factor, width // factor), 0 if fills else _NEVER, np.int32)
-    first = start_step(job.steps, job.strength) * rows_per_step
     begins = first if region.empty is not None else 0
     for mask, step in ((region.redo, begins), (region.empty, 0)):
         if mask is not None:

@@ -30,7 +30,6 @@ from gpu.painting import (
     touched,
     turned,
 )
-from gpu.samplers.table import Table, Tables, start_step
 from gpu.samplers.update import advance, guide, recall
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from gpu.api import Job, JobId
     from gpu.models.family import Family, Row, Words
     from gpu.previews import PreviewFit
+    from gpu.samplers.table import Table, Tables
     from gpu.sched.work import StepPlan
 
 
@@ -87,9 +87,10 @@ class Runner:
             known = self._encode(region, job, generator)
             first = 0
             if known is not None and region.empty is None:
-                first = start_step(job.steps, job.strength)
+                first = self._tables.first_step(job.steps, job.strength)
             from_noise = known is None or (region.empty is None and job.strength >= 1)
-            table = self._tables.table(job.sampler, job.steps, first, from_noise)
+            size = self._latent_size(region)
+            table = self._tables.table(job.sampler, job.steps, first, from_noise, size)
             latents, blend = self._start(job, region, table, known, generator)
             surroundings = self._surroundings(region, generator)
             adapters = self._family.take_adapters(job.loras)
@@ -159,11 +160,13 @@ class Runner:
             self._draw(region, generator)
         return None
 
-    def _draw(self, region: inpaint.Region, generator: torch.Generator) -> Tensor:
-        factor = self._family.latent_factor
+    def _latent_size(self, region: inpaint.Region) -> tuple[int, int]:
         width, height = region.size
+        return height // self._family.latent_factor, width // self._family.latent_factor
+
+    def _draw(self, region: inpaint.Region, generator: torch.Generator) -> Tensor:
         # The leading 1 makes the draw the same as that of a pipeline with a batch of one.
-        shape = (1, self._family.latent_channels, height // factor, width // factor)
+        shape = (1, self._family.latent_channels, *self._latent_size(region))
         return torch.randn(shape, generator=generator)[0]
 
     def _start(
@@ -185,8 +188,8 @@ class Runner:
         latents = known * signal + noise * sigma
         if region.redo is None and region.empty is None:
             return latents, None
-        factor, fills = self._family.latent_factor, self._family.fills
-        free = free_from(region, job, factor, table.rows_per_step, fills=fills)
+        begins = self._tables.first_step(job.steps, job.strength) * table.rows_per_step
+        free = free_from(region, self._family.latent_factor, begins, fills=self._family.fills)
         if not bool(free.any()):
             return latents, None
         return latents, Blend(known, noise, free.to(self._family.device))

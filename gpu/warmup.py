@@ -56,10 +56,10 @@ def build_runner(family: Family, report: Report) -> Runner:
     """Fit the preview map and probe the tables that most jobs use."""
     report("fitting the preview map")
     previews, psnr_db = fit(family)
-    tables = Tables(family.scheduler_config)
-    for sampler in _USUAL:
+    tables = Tables(family.scheduler_config, family.pace)
+    for sampler in (sampler for sampler in _USUAL if sampler in tables.samplers):
         try:
-            tables.table(sampler, 20, 0, True)
+            tables.table(sampler, 20)
         except SamplerError as error:
             report(str(error))
     report(f"previews come within {psnr_db:.1f} dB PSNR of the decoder")
@@ -122,6 +122,7 @@ def model_info(family: Family, advice: Advice, listing: ModelListing) -> ModelIn
         steps=advice.steps,
         guidance=advice.guidance,
         sampler=advice.sampler,
+        samplers=Tables(family.scheduler_config).samplers,
         live_steps=advice.live_steps,
         loras=family.adapter_names,
         controls=family.controls,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gpu.api import ControlInfo
+    from gpu.models.advice import Advice
+    from gpu.samplers.table import Pace
 
 Attention = Literal["sdpa", "xformers"]
 Report = Callable[[str], None]
@@ -115,6 +117,13 @@ class Family(Protocol):
     """`encode_image` draws from its generator, as many numbers as there are latents."""
     adapter_names: tuple[str, ...]
     controls: tuple[ControlInfo, ...]
+    usual: Advice
+    """How models of the family are used, where their folder says nothing."""
+
+    @property
+    def pace(self) -> Pace | None:
+        """How a scheduler gets its steps, where that depends on a picture's size."""
+        ...
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         """Load adapters by name; raises ValueError for one that this model doesn't have."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpu.models import stable_diffusion, stable_diffusion_xl
+from gpu.models import flux, stable_diffusion, stable_diffusion_3, stable_diffusion_xl, z_image
 from gpu.models.checkpoint import read_shapes, require_safetensors
 from gpu.models.family import ModelError
 from gpu.models.parts import part_classes
@@ -16,8 +16,8 @@ from gpu.models.parts import part_classes
 if TYPE_CHECKING:
     from gpu.models.family import Family, LoadOptions, Report
 
-_FAMILIES = (stable_diffusion, stable_diffusion_xl)
-_TITLES = "Stable Diffusion 1.x, 2.x or XL"
+_OF_FOLDERS = (stable_diffusion, stable_diffusion_xl, stable_diffusion_3, flux, z_image)
+_OF_FILES = (stable_diffusion, stable_diffusion_xl)
 
 
 def load(options: LoadOptions, report: Report) -> Family:
@@ -36,11 +36,11 @@ def load(options: LoadOptions, report: Report) -> Family:
 
 def _load_folder(options: LoadOptions, report: Report) -> Family:
     classes = part_classes(options.path)
-    for family in _FAMILIES:
+    for family in _OF_FOLDERS:
         if family.claims(classes):
             return family.load_folder(options, classes, report)
     raise ModelError(
-        f"{options.path}: expected the parts of {_TITLES}, got "
+        f"{options.path}: expected the parts of Stable Diffusion, FLUX.1 or Z-Image, got "
         f"{', '.join(sorted(classes)) or 'none'}: use another model"
     )
 
@@ -51,11 +51,12 @@ def _load_file(options: LoadOptions, report: Report) -> Family:
     if path.suffix != ".safetensors":
         raise ModelError(f"{path} holds safetensors: rename it to end in .safetensors")
     shapes = read_shapes(path)
-    for family in _FAMILIES:
+    for family in _OF_FILES:
         layout = family.layout_of(shapes)
         if layout is not None:
             return family.load_file(options, layout, shapes, report)
     raise ModelError(
-        f"{path}: expected a {_TITLES} checkpoint with U-Net, text encoder and autoencoder, got "
-        f"{len(shapes)} tensors of something else: use another file, or a diffusers folder"
+        f"{path}: expected a Stable Diffusion 1.x, 2.x or XL checkpoint with U-Net, text encoder "
+        f"and autoencoder, got {len(shapes)} tensors of something else: use another file, or a "
+        "diffusers folder"
     )

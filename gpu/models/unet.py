@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gpu.models.adapters import AdapterShelf
+from gpu.models.advice import Advice
 from gpu.models.autoencoder import Autoencoder
 from gpu.models.controls import ControlShelf, residuals
 from gpu.models.family import ModelError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from gpu.models.family import Adapters, LoadOptions, Report, Row
     from gpu.models.lora_file import Part
+    from gpu.samplers.table import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,14 @@ class Parts:
 class UNetFamily:
     """See `family.Family` for the methods; a subclass reads prompts."""
 
+    usual = Advice()
+
     def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
         self.name = parts.name
         self.device = options.device
         self.dtype = options.dtype
         self.scheduler_config = parts.scheduler_config
+        self.pace: Pace | None = None
         self._unet = parts.unet.to(options.device, memory_format=torch.channels_last).eval()
         encoders = {part: encoder.eval() for part, (_, encoder) in parts.encoders.items()}
         self.num_bytes = weight_bytes([self._unet, parts.vae, *encoders.values()])

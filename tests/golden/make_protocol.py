@@ -69,7 +69,7 @@ MODEL: Json = {
     "name": "embedded", "id": "embedded",
     "native_px": 256, "multiple_px": 32, "min_px": 64, "max_px": 512,
     "device": "cpu", "dtype": "float32", "steps": 20, "guidance": 4.0, "sampler": "dpmpp_2m",
-    "live_steps": 4, "loras": ["ink", "gouache"],
+    "samplers": ["euler", "dpmpp_2m"], "live_steps": 4, "loras": ["ink", "gouache"],
     "controls": [{"name": "controlnet", "kind": "scribble"}],
 }  # fmt: skip
 ENGINE: Json = {

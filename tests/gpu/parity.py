@@ -65,6 +65,7 @@ def stock(pipeline: Any, request: Job, **arguments: Any) -> Tensor:
     """The latents that a diffusers pipeline makes of a request; `arguments` go to its call."""
     pipeline.set_progress_bar_config(disable=True)
     given: dict[str, Any] = {"height": request.height, "width": request.width}
+    given["guidance_scale"] = request.guidance
     if request.image is not None:
         given |= {"image": opened(request.image), "strength": request.strength}
     if request.mask is not None:
@@ -72,7 +73,6 @@ def stock(pipeline: Any, request: Job, **arguments: Any) -> Tensor:
     result = pipeline(
         prompt=request.prompt,
         num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
         generator=torch.Generator().manual_seed(request.seed),
         output_type="latent",
         **{**given, **arguments},

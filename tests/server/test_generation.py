@@ -99,6 +99,16 @@ async def test_g48_a_frame_s_model_decides_the_picture_s_size_and_goes_with_the_
         assert (job.model, job.width, job.height) == ("large", 128, 128)
 
 
+async def test_g48_a_sampler_that_the_model_lacks_gives_way_to_its_own() -> None:
+    async with Studio() as studio:
+        flow = msgspec.structs.replace(MODEL, id="flow", sampler="euler", samplers=("euler",))
+        studio.engine.others = {"flow": flow}
+
+        (job,) = await asked(studio, canvas.frame(model="flow", sampler="dpmpp_2m"))
+
+        assert job.sampler == "euler"
+
+
 async def test_g48_a_frame_that_names_no_model_has_the_room_s() -> None:
     async with Studio() as studio:
         studio.engine.others = {"large": msgspec.structs.replace(MODEL, id="large")}

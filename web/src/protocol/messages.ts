@@ -208,6 +208,8 @@ export interface ModelInfo {
   readonly steps: number;
   readonly guidance: number;
   readonly sampler: Sampler;
+  /** Those that it can be used with. */
+  readonly samplers: readonly Sampler[];
   readonly live_steps: number;
   /** Names of the adapters that frames may use. */
   readonly loras: readonly string[];

@@ -40,6 +40,7 @@ const MODEL: ModelInfo = {
   steps: 20,
   guidance: 4,
   sampler: "dpmpp_2m",
+  samplers: ["euler", "dpmpp_2m"],
   live_steps: 4,
   loras: ["ink", "gouache"],
   controls: [{ name: "controlnet", kind: "scribble" }],
