@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gpu.models.parts import Reserve
 
 CLASSES = ("AutoencoderKL", "AutoencoderTiny")
+TILE_PX = 1536
+"""Longer than the sides of usual pictures of 1024 x 1024 pixels' area."""
+LOW_VRAM_TILE_PX = 768
 
 
 def autoencoder_dtype(name: str, options: LoadOptions) -> torch.dtype:
@@ -35,6 +38,15 @@ class Autoencoder:
         self.factor = int(2 ** (len(blocks) - 1))
         self.draws_posterior = not hasattr(config, "encoder_block_out_channels")
         self._centre, self._scale = self._normalisation()
+        if self.draws_posterior:
+            self._tile(LOW_VRAM_TILE_PX if options.low_vram else TILE_PX)
+
+    def _tile(self, side_px: int) -> None:
+        """Take pictures with a side longer than this in overlapping tiles, so that the memory for
+        one is bounded. Tiles differ faintly in tone, which their overlap blends."""
+        self._vae.enable_tiling()
+        self._vae.tile_sample_min_size = side_px
+        self._vae.tile_latent_min_size = side_px // self.factor
 
     def _normalisation(self) -> tuple[Tensor, Tensor]:
         """What is taken from encoded latents, and what they are then multiplied by, each
