@@ -117,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The command line of the GPU worker, but for the model."""
         chosen = ("device", "dtype", "attention", "max_batch", "threads", "model_memory_gb")
         flags = [f"--{name.replace('_', '-')}={getattr(self, name)}" for name in chosen]
-        flags += [f"--models={self.models}"] if self.models else []
+        flags += [f"--models={Path(self.models).expanduser()}"] if self.models else []
         return [*flags, "--low-vram"] if self.low_vram else flags
 
     @property

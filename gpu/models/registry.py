@@ -50,7 +50,8 @@ class Registry:
 def only(path: Path, embedded: Path) -> Registry:
     """A registry of one model."""
     id = EMBEDDED_ID if path == embedded else _ALONE_ID
-    return Registry({id: path}, {id: path.stem}, id)
+    title = path.resolve().name.removesuffix(".safetensors")
+    return Registry({id: path}, {id: title}, id)
 
 
 def read_registry(file: Path, embedded: Path, default: str | None = None) -> Registry:

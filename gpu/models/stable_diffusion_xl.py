@@ -166,6 +166,17 @@ def load_file(options: LoadOptions, layout: Layout, shapes: Shapes, report: Repo
         part: (getattr(pipeline, tokenizer), getattr(pipeline, part))
         for part, tokenizer in zip(_ENCODERS, _TOKENIZERS, strict=True)
     }
-    config = read_json(layout.folder / "scheduler" / "scheduler_config.json")
+    config = read_json(layout.folder / "scheduler" / "scheduler_config.json") | _marks(shapes)
     parts = Parts(options.path.stem, pipeline.unet, pipeline.vae, encoders, config)
     return StableDiffusionXL(parts, options, report, zeros_for_empty=True)
+
+
+def _marks(shapes: Shapes) -> dict[str, object]:
+    """What a file says of its noise schedule by empty tensors of these names, as trainers of
+    models that predict v mark them and ComfyUI reads them."""
+    marks: dict[str, object] = {}
+    if "v_pred" in shapes:
+        marks["prediction_type"] = "v_prediction"
+    if "ztsnr" in shapes:
+        marks["rescale_betas_zero_snr"] = True
+    return marks

@@ -135,3 +135,18 @@ def test_m14_adapters_and_controls_are_refused_by_name(models: Callable[[str], M
     assert family.take_adapters({}) == ()
     with pytest.raises(ValueError, match="takes no controls"):
         family.take_control("edges")
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_m14_half_the_precision_makes_nearly_the_same(
+    models: Callable[[str], Model], model: str
+) -> None:
+    whole = models(model)
+    family = load(LoadOptions(whole.folder, torch.device("cpu"), torch.bfloat16), lambda _: None)
+    request = task("inpaint", sampler="euler", steps=3)
+
+    (rough,) = run(Runner(family, whole.tables, fit(family, 2)[0]), [request])
+
+    (exact,) = run(whole.runner, [request])
+    assert relative_error(rough, exact) < 0.05
+    assert torch.get_default_dtype() == torch.float32

@@ -66,3 +66,4 @@ def test_m12_a_registry_or_a_default_that_is_not_there_is_named(tmp_path: Path) 
 def test_m12_one_model_alone_is_a_registry_too() -> None:
     assert only(EMBEDDED, EMBEDDED).default == "embedded"
     assert only(Path("/m/dreams.safetensors"), EMBEDDED).titles == {"model": "dreams"}
+    assert only(Path("/m/dreams-1.5"), EMBEDDED).titles == {"model": "dreams-1.5"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from gpu.models import single_file, stable_diffusion, stable_diffusion_xl
 from gpu.models.family import LoadOptions, ModelError, Row
@@ -159,6 +159,18 @@ def test_m3_a_single_files_text_encoders_read_as_they_were_trained(
     if kind == "sdxl":
         assert words.pooled is not None
         torch.testing.assert_close(words.pooled, encoded[1].text_embeds[0], rtol=1e-4, atol=1e-5)
+
+
+def test_m3_a_file_of_xl_may_be_marked_as_predicting_v(tmp_path: Path) -> None:
+    made = save_checkpoint(tmp_path / "sdxl", tmp_path / "dreams.safetensors")
+    assert opened(made.file).scheduler_config["prediction_type"] == "epsilon"
+    marks = {"v_pred": torch.empty(0), "ztsnr": torch.empty(0)}
+    _save(load_file(made.file) | marks, made.file)
+
+    config = opened(made.file).scheduler_config
+
+    assert config["prediction_type"] == "v_prediction"
+    assert config["rescale_betas_zero_snr"] is True
 
 
 def test_m2_a_file_without_its_autoencoder_is_refused(tmp_path: Path) -> None:

@@ -197,3 +197,18 @@ def test_g47_a_mask_at_full_strength_begins_from_noise_alone(
     (ours,) = run(models(model).runner, [request])
 
     assert relative_error(ours, models(model).stock(request, "inpaint")) < TOLERANCE
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_m10_half_the_precision_makes_nearly_the_same(
+    models: Callable[[str], Model], model: str
+) -> None:
+    whole = models(model)
+    family = load(LoadOptions(whole.folder, torch.device("cpu"), torch.bfloat16), lambda _: None)
+    request = task("inpaint", sampler="euler", steps=3)
+
+    (rough,) = run(Runner(family, whole.tables, fit(family, 2)[0]), [request])
+
+    (exact,) = run(whole.runner, [request])
+    assert relative_error(rough, exact) < 0.05
+    assert torch.get_default_dtype() == torch.float32
