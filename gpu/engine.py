@@ -299,7 +299,7 @@ class Engine:
         if arrival.loaded is None:
             assert arrival.error is not None
             self._end_if_fatal(arrival.error)
-            reason = _reason(arrival.error)
+            reason = _why_not_loaded(arrival.error)
             self._emit(NotLoaded(arrival.model, reason))
             for job in arrival.jobs:
                 self._fail(job, reason)
@@ -416,6 +416,14 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     if _is_out_of_memory(error):
         return "the picture needs more memory than this machine has: make the frame smaller"
-    if isinstance(error, ValueError | ModelError):
+    if isinstance(error, ValueError):
         return str(error)
     return f"the model failed on this picture ({type(error).__name__}: {error}); try other settings"
+
+
+def _why_not_loaded(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    if _is_out_of_memory(error):
+        return "the model needs more memory than is free: choose a smaller one"
+    return f"the model can't be loaded ({type(error).__name__}: {error}): choose another"

@@ -145,7 +145,8 @@ class Library:
             except Exception as error:
                 arrived(Arrival(model, self._waiting_for(model), error=error))
             else:
-                arrived(self._hand_out(model))
+                if not self._closed:
+                    arrived(self._hand_out(model))
 
     def _next(self) -> str | None:
         """The model asked for first; None when closed."""
@@ -158,7 +159,9 @@ class Library:
         with self._changed:
             self._leaving = frozenset(self._to_go(model, more_bytes))
             self._changed.wait_for(lambda: self._closed or not self._in_use(self._leaving))
-            self._drop([other for other in self._leaving if not self._in_use([other])])
+            if self._closed:
+                return
+            self._drop(self._leaving)
             self._leaving = frozenset()
         loaded = self._source.load(model)
         with self._changed:

@@ -16,11 +16,15 @@ import torch
 from gpu.models.parts import quieten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gpu.models.checkpoint import Shapes
     from gpu.models.family import LoadOptions, Report
 
 MERGES = Path(__file__).parent / "sd1" / "tokenizer" / "merges.txt.gz"
 """CLIP's vocabulary, of which all of Stable Diffusion's text encoders know the same."""
+OPENAI_PADDING, OPEN_CLIP_PADDING = "<|endoftext|>", "!"
+"""What fills up a window is how one tells OpenAI's CLIP from OpenCLIP."""
 _UNET = "model.diffusion_model."
 _FIRST = _UNET + "input_blocks.0.0.weight"
 _DECODER = "first_stage_model.decoder.conv_in.weight"
@@ -39,6 +43,8 @@ class Layout:
     """The U-Net's first layer that reads text."""
     encoders: tuple[str, ...]
     """A tensor of each text encoder."""
+    paddings: Mapping[str, str]
+    """By its name in the pipeline, the token that fills up a tokenizer's windows."""
 
     def fits(self, shapes: Shapes) -> bool:
         reads = f"{_UNET}{self.text_layer}.transformer_blocks.0.attn2.to_k.weight"
@@ -68,22 +74,13 @@ def load_unet_file(
         in_channels=shapes[_FIRST][1],
         torch_dtype=options.dtype,
     )
-    tokenizers = {
-        name: clip_tokenizer(MERGES, pad) for name, pad in _paddings(layout.folder).items()
-    }
+    tokenizers = {name: clip_tokenizer(MERGES, pad) for name, pad in layout.paddings.items()}
     return getattr(diffusers, pipeline).from_single_file(
         path, **settings, unet=unet, torch_dtype=torch.float32, **tokenizers
     )
 
 
-def _paddings(folder: Path) -> dict[str, str]:
-    """The token that fills up each tokenizer's windows: OpenAI's CLIP takes the end token for
-    it, OpenCLIP's, which has a projection or 1024 wide states, the exclamation mark."""
-    paddings = {"tokenizer": "!" if folder.name == "sd2" else "<|endoftext|>"}
-    return paddings | ({"tokenizer_2": "!"} if (folder / "text_encoder_2").is_dir() else {})
-
-
-def clip_tokenizer(merges_gz: Path, pad_token: str = "<|endoftext|>") -> Any:
+def clip_tokenizer(merges_gz: Path, pad_token: str = OPENAI_PADDING) -> Any:
     """CLIP's tokenizer from its merge list, as OpenAI's own `SimpleTokenizer` numbers it."""
     from transformers import CLIPTokenizer
 

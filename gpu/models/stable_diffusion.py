@@ -15,7 +15,12 @@ from gpu.models.autoencoder import CLASSES, autoencoder_dtype
 from gpu.models.checkpoint import check_component
 from gpu.models.family import Reading
 from gpu.models.parts import load_part, load_tokenizer, quieten, read_json, require_classes
-from gpu.models.single_file import Layout, load_unet_file
+from gpu.models.single_file import (
+    OPEN_CLIP_PADDING,
+    OPENAI_PADDING,
+    Layout,
+    load_unet_file,
+)
 from gpu.models.text import PromptReader, of_one_length
 from gpu.models.unet import Parts, UNetFamily, check_unet
 
@@ -35,6 +40,7 @@ _LAYOUTS = (
         text_width=768,
         text_layer="input_blocks.1.1",
         encoders=("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",),
+        paddings={"tokenizer": OPENAI_PADDING},
     ),
     Layout(
         title="Stable Diffusion 2.x",
@@ -42,6 +48,7 @@ _LAYOUTS = (
         text_width=1024,
         text_layer="input_blocks.1.1",
         encoders=("cond_stage_model.model.token_embedding.weight",),
+        paddings={"tokenizer": OPEN_CLIP_PADDING},
     ),
 )
 _ALLOWED = {"addition_embed_type": (None, "text")}

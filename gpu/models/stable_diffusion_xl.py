@@ -23,7 +23,12 @@ from gpu.models.parts import (
     read_json,
     require_classes,
 )
-from gpu.models.single_file import Layout, load_unet_file
+from gpu.models.single_file import (
+    OPEN_CLIP_PADDING,
+    OPENAI_PADDING,
+    Layout,
+    load_unet_file,
+)
 from gpu.models.text import PromptReader, of_one_length, penultimate_states
 from gpu.models.unet import Parts, UNetFamily, check_unet
 
@@ -49,6 +54,7 @@ _LAYOUT = Layout(
         "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
         "conditioner.embedders.1.model.token_embedding.weight",
     ),
+    paddings={"tokenizer": OPENAI_PADDING, "tokenizer_2": OPEN_CLIP_PADDING},
 )
 _ALLOWED = {"addition_embed_type": ("text_time",)}
 _NUM_TIME_IDS = 6

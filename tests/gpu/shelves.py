@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from gpu.api import ModelInfo, ModelListing
 from gpu.library import Library, Loaded
-from gpu.models.family import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,15 +32,16 @@ class Models:
         self.sizes = sizes
         self.make = make
         self.loads: list[str] = []
-        self.broken: set[str] = set()
+        self.faults: dict[str, Exception] = {}
+        """What comes of loading some of them."""
 
     def num_bytes(self, model: str) -> int:
         return self.sizes[model]
 
     def load(self, model: str) -> Loaded:
         self.loads.append(model)
-        if model in self.broken:
-            raise ModelError(f"{model} has no weights: get them")
+        if model in self.faults:
+            raise self.faults[model]
         return loaded(self.make(), model, self.sizes[model])
 
     def library(self, budget_bytes: int) -> Library:

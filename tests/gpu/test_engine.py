@@ -25,6 +25,7 @@ from gpu.api import (
     Started,
 )
 from gpu.engine import Engine
+from gpu.models.family import ModelError
 from gpu.previews import fit
 from gpu.runner import PreviewBatch, Runner
 from gpu.samplers.table import Tables
@@ -423,12 +424,24 @@ def test_m12_a_job_for_a_model_that_is_not_listed_fails_with_the_list(two: Harne
     assert "expected one of the models first, second, got third" in end.reason
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (ModelError("second has no weights: get them"), "second has no weights: get them"),
+        (
+            torch.OutOfMemoryError("2 GiB"),
+            "the model needs more memory than is free: choose a smaller one",
+        ),
+        (KeyError("conv"), "the model can't be loaded (KeyError: 'conv'): choose another"),
+    ],
+    ids=["model", "memory", "bug"],
+)
 def test_m12_jobs_for_a_model_that_cannot_be_loaded_fail_with_its_reason(
-    parts: tuple[StableDiffusion, Tables, object],
+    parts: tuple[StableDiffusion, Tables, object], fault: Exception, reason: str
 ) -> None:
     runner = Faulty(*parts)  # type: ignore[arg-type]
     models = Models({"first": 0, "second": 0}, lambda: runner)
-    models.broken = {"second"}
+    models.faults = {"second": fault}
     harness = Harness(runner, models.library(GB))
     harness.engine.start()
     jobs = [job(model="second"), job(steps=2)]
@@ -437,10 +450,10 @@ def test_m12_jobs_for_a_model_that_cannot_be_loaded_fail_with_its_reason(
 
     ends = harness.until_ended(*jobs)
 
-    assert ends[jobs[0].id] == Failed(jobs[0].id, "second has no weights: get them")
+    assert ends[jobs[0].id] == Failed(jobs[0].id, reason)
     assert isinstance(ends[jobs[1].id], Done)
     harness.engine.load("second")
-    assert harness.next() == NotLoaded("second", "second has no weights: get them")
+    assert harness.next() == NotLoaded("second", reason)
     harness.engine.close()
 
 

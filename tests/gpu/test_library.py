@@ -145,7 +145,7 @@ def test_m13_a_model_that_took_more_than_its_files_said_makes_others_go(tight: S
 
 
 def test_m12_a_model_that_cannot_be_loaded_says_why_and_the_next_one_can(tight: Shelf) -> None:
-    tight.source.broken = {"other"}
+    tight.source.faults = {"other": ModelError("other has no weights: get them")}
     tight.library.ask("other", ANN)
 
     arrival = tight.next()
@@ -176,3 +176,4 @@ def test_a_library_that_is_closed_waits_for_nobody(tight: Shelf) -> None:
 
     thread.join(TIMEOUT_S)
     assert not thread.is_alive()
+    assert tight.source.loads == ["small"]
