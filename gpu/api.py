@@ -21,6 +21,9 @@ SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 Side = Annotated[int, Meta(ge=64, le=2048)]
 Name = Annotated[str, Meta(max_length=80)]
+MODEL_ID = "[a-z0-9][a-z0-9._-]{0,63}"
+ModelId = Annotated[str, Meta(pattern=rf"^({MODEL_ID})?\Z")]
+"""A key of the worker's registry of models; "" for its default one."""
 LoraWeight = Annotated[float, Meta(ge=-4.0, le=4.0)]
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
@@ -75,6 +78,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     slot: str
     """A newer job with the same slot replaces this one while it is less than half done."""
+    model: ModelId = ""
     prompt: str
     """Weights in brackets, BREAK and more than one window of text: see `gpu.prompts`."""
     negative: str = ""
@@ -100,10 +104,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = False
 
 
+class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that the worker can load, by its id in the registry."""
+
+    id: ModelId
+    title: Name
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server and the browser need to know of the loaded model."""
+    """What the server and the browser need to know of a loaded model."""
 
     name: str
+    id: ModelId = ""
     native_px: int
     """Side of the square that the model was trained on."""
     multiple_px: int
@@ -115,6 +127,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 20
     guidance: float = 4.0
     sampler: Sampler = "dpmpp_2m"
+    samplers: tuple[Sampler, ...] = SAMPLERS
+    """Those that it can be used with."""
     live_steps: int = 4
     loras: tuple[str, ...] = ()
     """Names of the adapters that jobs may use."""
@@ -136,7 +150,13 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """Cancel everything and exit; end of input means the same."""
 
 
-Command = Submit | Cancel | Shutdown
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """Tell of a model, loaded if it isn't: `Loaded` or `NotLoaded` answers."""
+
+    model: ModelId
+
+
+Command = Submit | Cancel | Load | Shutdown
 
 # --- events: worker -> server --------------------------------------------------------------
 
@@ -148,7 +168,23 @@ class Loading(msgspec.Struct, frozen=True, tag="loading"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The default model is loaded; `models` are all that can be asked for."""
+
     model: ModelInfo
+    models: tuple[ModelListing, ...] = ()
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """Another model is there, asked for by `Load` or by a job."""
+
+    model: ModelInfo
+
+
+class NotLoaded(msgspec.Struct, frozen=True, tag="not_loaded"):
+    """Why a model can't be used, for people; the jobs that asked for it fail with the same."""
+
+    model: ModelId
+    reason: str
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
@@ -195,7 +231,7 @@ class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
     reason: str
 
 
-Event = Loading | Ready | Started | Preview | Done | Cancelled | Failed | Fatal
+Event = Loading | Ready | Loaded | NotLoaded | Started | Preview | Done | Cancelled | Failed | Fatal
 
 # --- framing: 4 bytes of big-endian length, then MessagePack -----------------------------------
 

@@ -20,13 +20,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, Preview, Started
+from gpu import api
+from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, NotLoaded, Preview, Started
 from gpu.finished import FinishedPictures, fingerprint
+from gpu.models.family import ModelError
 from gpu.previews import encode_jpeg
 from gpu.sched.scheduler import Scheduler
 from gpu.sched.work import Outcome, StepPlan, Ticket
 
 if TYPE_CHECKING:
+    from gpu.library import Arrival, Library, Loaded
     from gpu.painting import Painting
     from gpu.runner import PreviewBatch, Runner
     from gpu.sched.cost import CostModel
@@ -46,6 +49,8 @@ class _Open:
 
     job: Job
     submitted_s: float
+    runner: Runner | None = None
+    """Of the job's model, once that is loaded."""
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     steps: int = 0
     rows_per_step: int = 1
@@ -59,14 +64,14 @@ class _Open:
 class Engine:
     def __init__(
         self,
-        runner: Runner,
+        library: Library,
         costs: CostModel,
         emit: Emit,
         crashed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`emit` may be called from any thread; `crashed` gets a traceback when the loop died."""
-        self._runner = runner
+        self._library = library
         self._costs = costs
         self._emit = emit
         self._crashed = crashed
@@ -87,6 +92,7 @@ class Engine:
     # --- from other threads ----------------------------------------------------------------
 
     def start(self) -> None:
+        self._library.start(lambda arrival: self._post(partial(self._arrived, arrival)))
         self._thread.start()
 
     def submit(self, job: Job) -> None:
@@ -103,8 +109,13 @@ class Engine:
         """Stop a job before its next step; one that has ended is let be."""
         self._post(partial(self._cancel, job))
 
+    def load(self, model: str) -> None:
+        """Tell of a model, loaded if it isn't."""
+        self._post(partial(self._look_up, model))
+
     def close(self) -> None:
         """Cancel everything and stop; returns when no thread will emit any more."""
+        self._library.close()
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -156,7 +167,7 @@ class Engine:
         self._announce(plan)
         failure: Exception | None = None
         try:
-            batch = self._runner.step(plan, self._due_previews(plan, now))
+            batch = self._runner_of(plan.ids[0]).step(plan, self._due_previews(plan, now))
         except Exception as error:
             if _is_fatal(error):
                 raise
@@ -164,7 +175,7 @@ class Engine:
             failure = error.with_traceback(None)
         if failure is not None:
             return self._retry(plan, failure)
-        for timing in self._runner.timings():
+        for timing in self._runner_of(plan.ids[0]).timings():
             self._costs.observe(timing.shape, timing.rows, timing.seconds)
         if batch is not None:
             for job in batch.jobs:
@@ -174,7 +185,8 @@ class Engine:
         outcome = self._scheduler.complete(plan)
         for name in outcome.finished:
             request = self._open[name].job
-            self._finishing[request.live].submit(self._finish, self._runner.release(name), request)
+            painting = self._runner_of(name).release(name)
+            self._finishing[request.live].submit(self._finish, painting, request)
         self._act(outcome)
         return True
 
@@ -200,11 +212,31 @@ class Engine:
 
     def _act(self, outcome: Outcome) -> None:
         for job in outcome.superseded:
-            self._runner.drop(job)
+            self._forget(job)
             self._end(job, Cancelled(job, "superseded"))
         for job in outcome.activated:
-            request = self._open[job].job
-            self._preparing[request.live].submit(self._prepare, request)
+            model = self._open[job].job.model
+            loaded = self._library.borrow(model, job)
+            if loaded is None:
+                self._library.ask(model, job)
+            else:
+                self._begin(job, loaded)
+
+    def _begin(self, job: JobId, loaded: Loaded) -> None:
+        state = self._open[job]
+        state.runner = loaded.runner
+        self._preparing[state.job.live].submit(self._prepare, state.job, loaded.runner)
+
+    def _runner_of(self, job: JobId) -> Runner:
+        runner = self._open[job].runner
+        assert runner is not None, f"job {job} takes a step and has no model"
+        return runner
+
+    def _forget(self, job: JobId) -> None:
+        """Drop a job's tensors, if it has any."""
+        state = self._open.get(job)
+        if state is not None and state.runner is not None:
+            state.runner.drop(job)
 
     # --- commands, on the loop's thread ------------------------------------------------------
 
@@ -212,6 +244,13 @@ class Engine:
         if job.id in self._open:
             return
         self._open[job.id] = _Open(job, submitted_s)
+        try:
+            model = self._library.id_of(job.model)
+        except ValueError as error:
+            self._end(job.id, Failed(job.id, str(error)))
+            return
+        # As the registry names it, so that the same wish is the same wherever jobs are compared.
+        self._open[job.id].job = msgspec.structs.replace(job, model=model)
         if self._scheduler.is_full:
             reason = f"{MAX_JOBS} pictures are waiting already: try again when some are done"
             self._end(job.id, Failed(job.id, reason))
@@ -227,7 +266,7 @@ class Engine:
         self._end(job, Failed(job, reason))
 
     def _leave(self, job: JobId) -> None:
-        self._runner.drop(job)
+        self._forget(job)
         if job in self._scheduler:
             self._act(self._scheduler.remove(job))
 
@@ -240,8 +279,39 @@ class Engine:
         state.rows_per_step = painting.table.rows_per_step
         # The pixels are latents now; hundreds of waiting jobs need not hold them twice.
         state.job = msgspec.structs.replace(state.job, image=None, mask=None, control=None)
-        self._runner.admit(painting)
+        self._runner_of(painting.job).admit(painting)
         self._scheduler.ready(painting.job, painting.demand)
+
+    def _look_up(self, model: str) -> None:
+        try:
+            id = self._library.id_of(model)
+        except ValueError as error:
+            self._emit(NotLoaded(model, str(error)))
+            return
+        loaded = self._library.find(id)
+        if loaded is None:
+            self._library.ask(id)
+        else:
+            self._emit(api.Loaded(loaded.info))
+
+    def _arrived(self, arrival: Arrival) -> None:
+        """A model was loaded, or couldn't be; jobs that ended meanwhile give it back."""
+        if arrival.loaded is None:
+            assert arrival.error is not None
+            self._end_if_fatal(arrival.error)
+            reason = _why_not_loaded(arrival.error)
+            self._emit(NotLoaded(arrival.model, reason))
+            for job in arrival.jobs:
+                self._fail(job, reason)
+            return
+        for timing in arrival.loaded.timings:
+            self._costs.observe(timing.shape, timing.rows, timing.seconds)
+        self._emit(api.Loaded(arrival.loaded.info))
+        for job in arrival.jobs:
+            if job in self._open:
+                self._begin(job, arrival.loaded)
+            else:
+                self._library.give_back(job)
 
     def _recall(self, job: JobId, png: bytes) -> None:
         """A job's picture is there already: it takes no step (G46)."""
@@ -254,7 +324,7 @@ class Engine:
 
     # --- beside the loop -----------------------------------------------------------------------
 
-    def _prepare(self, job: Job) -> None:
+    def _prepare(self, job: Job, runner: Runner) -> None:
         if job.id not in self._open:
             return
         try:
@@ -263,7 +333,7 @@ class Engine:
             if known is not None:
                 self._post(partial(self._recall, job.id, known))
                 return
-            painting = self._runner.prepare(job)
+            painting = runner.prepare(job)
         except Exception as error:
             self._end_if_fatal(error)
             self._post(partial(self._fail, job.id, _reason(error)))
@@ -274,8 +344,9 @@ class Engine:
         state = self._open.get(job.id)
         if state is None:
             return
+        assert state.runner is not None
         try:
-            png = self._runner.finish(painting, job)
+            png = state.runner.finish(painting, job)
         except Exception as error:
             self._end_if_fatal(error)
             self._end(job.id, Failed(job.id, _reason(error)))
@@ -321,6 +392,7 @@ class Engine:
         with self._ending:
             if self._open.pop(job, None) is not None:
                 self._emit(event)
+        self._library.give_back(job)
 
 
 def _beside(name: str) -> ThreadPoolExecutor:
@@ -347,3 +419,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ValueError):
         return str(error)
     return f"the model failed on this picture ({type(error).__name__}: {error}); try other settings"
+
+
+def _why_not_loaded(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    if _is_out_of_memory(error):
+        return "the model needs more memory than is free: choose a smaller one"
+    return f"the model can't be loaded ({type(error).__name__}: {error}): choose another"

@@ -81,6 +81,13 @@ def control_image(job: Job, where: Region) -> Image.Image | None:
     return _cut(picture.convert("RGB"), where.box, where.size)
 
 
+def hole(where: Region) -> Image.Image:
+    """What is to be painted, L at its size: all of it without a mask or empty parts."""
+    if where.image is None or (where.redo is None and where.empty is None):
+        return Image.new("L", where.size, 255)
+    return _union(where.redo, where.empty)
+
+
 def compose(painted: Image.Image, where: Region, job: Job) -> Image.Image:
     """The finished picture at the job's size: RGB, or RGBA where `where.alpha` says so."""
     x, y, width, height = where.box

@@ -5,22 +5,25 @@ Knows nothing of models, batches in turn, or threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gpu.samplers.table import Table, start_step
-from gpu.sched.work import Demand
+from gpu.models.family import Row
+from gpu.sched.work import Demand, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from PIL import Image
 
     from gpu import inpaint
-    from gpu.api import Job, JobId
-    from gpu.models.family import Adapters, Steering
+    from gpu.api import JobId
+    from gpu.models.family import Adapters, Steering, Words
+    from gpu.samplers.table import Table
 
 _NEVER = 1 << 20
 CONTROL_EXTRA = 0.5
@@ -61,16 +64,19 @@ class Painting:
     """One job's tensors. `latents` (C, h, w) fp32 are scaled as `Table` says."""
 
     job: JobId
+    model: str
     region: inpaint.Region
     table: Table
     latents: Tensor
-    prompt: Tensor
-    negative: Tensor | None
+    prompt: Words
+    negative: Words | None
     guidance: float
     adapters: Adapters
     generator: torch.Generator
     blend: Blend | None = None
     control: Control | None = None
+    surroundings: Tensor | None = None
+    """See `gpu.models.family.Row`."""
     x0: Tensor | None = None
     kept: Tensor | None = None
     """(2, C, h, w): what some samplers remember besides, see `Table.memory`."""
@@ -86,12 +92,24 @@ class Painting:
             return
         stream = torch.cuda.current_stream()
         stream.wait_event(self.prepared)
-        kept = (self.blend.known, self.blend.noise, self.blend.free_from) if self.blend else ()
-        image = self.control.steering.image if self.control else None
-        for tensor in (self.latents, self.prompt, self.negative, image, *kept):
-            if tensor is not None:
-                # Its memory may not be given away in the stream it came from before ours is done.
-                tensor.record_stream(stream)
+        for tensor in self._tensors():
+            # Its memory may not be given away in the stream it came from before ours is done.
+            tensor.record_stream(stream)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        tensors = [self.latents, self.surroundings]
+        for words in (self.prompt, self.negative):
+            tensors += (words.tokens, words.pooled) if words else ()
+        if self.blend:
+            tensors += (self.blend.known, self.blend.noise, self.blend.free_from)
+        if self.control:
+            tensors.append(self.control.steering.image)
+        return (tensor for tensor in tensors if tensor is not None)
+
+    def rows(self) -> tuple[Row, Row | None]:
+        """The next step's row, and its unconditional twin if it has one."""
+        row = Row(self.prompt, self.guidance, self.adapters, self.steering, self.surroundings)
+        return row, None if self.negative is None else replace(row, words=self.negative)
 
     @property
     def steering(self) -> Steering | None:
@@ -102,7 +120,7 @@ class Painting:
 
     @property
     def demand(self) -> Demand:
-        shape = (int(self.latents.shape[1]), int(self.latents.shape[2]))
+        shape = Shape(int(self.latents.shape[1]), int(self.latents.shape[2]), self.model)
         num_steps = self.table.num_steps
         return Demand(shape, 1 if self.negative is None else 2, num_steps, self._extra / num_steps)
 
@@ -180,14 +198,23 @@ def keep_known(paintings: Sequence[Painting], before: Tensor, made: Stepped) -> 
     )
 
 
-def free_from(region: inpaint.Region, job: Job, factor: int, rows_per_step: int) -> Tensor:
-    """(1, h, w) int32 for `Blend`: a cell is painted if any of its pixels is."""
+def free_from(region: inpaint.Region, factor: int, first: int, *, fills: bool) -> Tensor:
+    """(1, h, w) int32 for `Blend`: a cell is painted if any of its pixels is.
+
+    What is painted anew begins at row `first` if there are empty parts too. A model that fills
+    holes sees what is around them: there nothing has to be kept for it.
+    """
     width, height = region.size
-    cells = np.full((height // factor, width // factor), _NEVER, np.int32)
-    first = start_step(job.steps, job.strength) * rows_per_step
+    cells = np.full((height // factor, width // factor), 0 if fills else _NEVER, np.int32)
     begins = first if region.empty is not None else 0
     for mask, step in ((region.redo, begins), (region.empty, 0)):
         if mask is not None:
-            blocks = np.asarray(mask).reshape(height // factor, factor, width // factor, factor)
-            cells[blocks.max((1, 3)) > _TOUCHED] = step
+            cells[touched(mask, factor)] = step
     return torch.from_numpy(cells)[None]
+
+
+def touched(mask: Image.Image, factor: int) -> np.ndarray:
+    """(h, w) bool: the latent cells of which any pixel is to be painted."""
+    width, height = mask.size
+    blocks = np.asarray(mask).reshape(height // factor, factor, width // factor, factor)
+    return blocks.max((1, 3)) > _TOUCHED

@@ -27,18 +27,23 @@ from gpu.painting import (
     draw_noise,
     free_from,
     keep_known,
+    touched,
     turned,
 )
-from gpu.samplers.table import Table, Tables, start_step
 from gpu.samplers.update import advance, guide, recall
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from gpu.api import Job, JobId
-    from gpu.models.family import Adapters, Family
+    from gpu.models.family import Family, Row, Words
     from gpu.previews import PreviewFit
+    from gpu.samplers.table import Table, Tables
     from gpu.sched.work import StepPlan
+
+
+_PAINTED = 128
+"""From here on a mask's pixel is a hole, as diffusers rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +87,17 @@ class Runner:
             known = self._encode(region, job, generator)
             first = 0
             if known is not None and region.empty is None:
-                first = start_step(job.steps, job.strength)
-            table = self._tables.table(job.sampler, job.steps, first, known is None)
+                first = self._tables.first_step(job.steps, job.strength)
+            from_noise = known is None or (region.empty is None and job.strength >= 1)
+            size = self._latent_size(region)
+            table = self._tables.table(job.sampler, job.steps, first, from_noise, size)
             latents, blend = self._start(job, region, table, known, generator)
+            surroundings = self._surroundings(region, generator)
             adapters = self._family.take_adapters(job.loras)
             prompt, negative = self._read(job, Reading(job.clip_skip, adapters))
             painting = Painting(
                 job=job.id,
+                model=job.model,
                 region=region,
                 table=table,
                 latents=latents,
@@ -99,6 +108,7 @@ class Runner:
                 generator=generator,
                 blend=blend,
                 control=self._control(job, region),
+                surroundings=surroundings,
             )
             if self._on_cuda:
                 painting.prepared = torch.cuda.current_stream().record_event()
@@ -121,26 +131,43 @@ class Runner:
         steering = Steering(network, pixels.to(self._family.device), job.control.strength)
         return Control(steering, job.control.start, job.control.end)
 
-    def _read(self, job: Job, reading: Reading) -> tuple[Tensor, Tensor | None]:
-        """Prompt and negative prompt, of equally many windows: the shorter one is filled up
-        with the empty prompt's."""
-        prompt = self._family.encode_prompt(job.prompt, reading)
-        if job.guidance <= 1:
-            return prompt, None
-        negative = self._family.encode_prompt(job.negative, reading)
-        if len(prompt) == len(negative):
-            return prompt, negative
-        empty = self._family.encode_prompt("", reading)
-        longest = max(len(prompt), len(negative))
-        return _filled_up(prompt, empty, longest), _filled_up(negative, empty, longest)
+    def _read(self, job: Job, reading: Reading) -> tuple[Words, Words | None]:
+        if job.guidance <= 1 or self._family.takes_guidance:
+            return self._family.encode_prompt(job.prompt, reading), None
+        return self._family.encode_pair(job.prompt, job.negative, reading)
 
     def _encode(
         self, region: inpaint.Region, job: Job, generator: torch.Generator
     ) -> Tensor | None:
-        if region.image is None or (job.strength >= 1 and region.alpha is None):
+        is_left_over = job.strength < 1 or region.empty is not None
+        is_blended = region.redo is not None and not self._family.fills
+        if region.image is None or not (is_left_over or is_blended):
             return None
-        pixels = torch.from_numpy(np.array(region.image)).permute(2, 0, 1)[None]
-        return self._family.encode_image(pixels.float() / 127.5 - 1, generator)[0]
+        return self._family.encode_image(_signed(region.image), generator)[0]
+
+    def _surroundings(self, region: inpaint.Region, generator: torch.Generator) -> Tensor | None:
+        """What a family that fills holes is shown in each step, (1 + C, h, w)."""
+        family = self._family
+        if family.fills:
+            hole = inpaint.hole(region)
+            cells = torch.from_numpy(touched(hole, family.latent_factor))[None]
+            picture = region.image or Image.new("RGB", region.size)
+            around = _signed(picture) * torch.from_numpy(np.array(hole) < _PAINTED)
+            encoded = family.encode_image(around, generator)[0]
+            return torch.cat([cells.to(encoded), encoded])
+        if family.draws_posterior and (region.redo is not None or region.empty is not None):
+            # Diffusers' pipelines encode what is around for every model: their noise comes after.
+            self._draw(region, generator)
+        return None
+
+    def _latent_size(self, region: inpaint.Region) -> tuple[int, int]:
+        width, height = region.size
+        return height // self._family.latent_factor, width // self._family.latent_factor
+
+    def _draw(self, region: inpaint.Region, generator: torch.Generator) -> Tensor:
+        # The leading 1 makes the draw the same as that of a pipeline with a batch of one.
+        shape = (1, self._family.latent_channels, *self._latent_size(region))
+        return torch.randn(shape, generator=generator)[0]
 
     def _start(
         self,
@@ -150,13 +177,10 @@ class Runner:
         known: Tensor | None,
         generator: torch.Generator,
     ) -> tuple[Tensor, Blend | None]:
-        factor = self._family.latent_factor
-        width, height = region.size
-        shape = (1, self._family.latent_channels, height // factor, width // factor)
-        noise = torch.randn(shape, generator=generator)[0]
+        noise = self._draw(region, generator)
         if job.variation > 0:
             other = torch.Generator().manual_seed(job.variation_seed)
-            noise = turned(noise, torch.randn(shape, generator=other)[0], job.variation)
+            noise = turned(noise, self._draw(region, other), job.variation)
         noise = noise.to(self._family.device)
         signal, sigma = table.start.tolist()
         if known is None:
@@ -164,8 +188,11 @@ class Runner:
         latents = known * signal + noise * sigma
         if region.redo is None and region.empty is None:
             return latents, None
-        free = free_from(region, job, factor, table.rows_per_step).to(self._family.device)
-        return latents, Blend(known, noise, free)
+        begins = self._tables.first_step(job.steps, job.strength) * table.rows_per_step
+        free = free_from(region, self._family.latent_factor, begins, fills=self._family.fills)
+        if not bool(free.any()):
+            return latents, None
+        return latents, Blend(known, noise, free.to(self._family.device))
 
     def admit(self, painting: Painting) -> None:
         """Take a prepared job in; from now on plans may name it."""
@@ -199,9 +226,9 @@ class Runner:
         return batch
 
     def _forward(self, paintings: Sequence[Painting], latents: Tensor) -> Tensor:
-        guided = [row for row, painting in enumerate(paintings) if painting.negative is not None]
-        prompts = [painting.prompt for painting in paintings]
-        prompts += [p.negative for p in paintings if p.negative is not None]
+        pairs = [painting.rows() for painting in paintings]
+        guided = [row for row, (_, twin) in enumerate(pairs) if twin is not None]
+        rows = [row for row, _ in pairs] + [twin for _, twin in pairs if twin is not None]
         times = [float(p.table.timesteps[p.step]) for p in paintings]
         scales = [paintings[row].guidance for row in guided]
         times_d = self._upload(torch.tensor(times + [times[row] for row in guided]))
@@ -209,35 +236,24 @@ class Runner:
         guided_d = self._upload(torch.tensor(guided, dtype=torch.int64))
         twins = latents if len(guided) == len(paintings) else latents[guided_d]
         inputs = torch.cat([latents, twins]) if guided else latents
-        extras = [(painting.adapters, painting.steering) for painting in paintings]
-        extras += [extras[row] for row in guided]
-        output = self._denoise(inputs, times_d, prompts, extras)
+        output = self._denoise(inputs, times_d, rows)
         return guide(output, scales_d, guided_d, len(paintings))
 
-    def _denoise(
-        self,
-        inputs: Tensor,
-        times: Tensor,
-        prompts: Sequence[Tensor],
-        extras: Sequence[tuple[Adapters, Steering | None]],
-    ) -> Tensor:
+    def _denoise(self, inputs: Tensor, times: Tensor, rows: Sequence[Row]) -> Tensor:
         """One forward of all rows; of several lengths of text, one for each of them.
 
         A row's numbers then don't depend on how long the others' prompts are.
         """
-        lengths = [len(prompt) for prompt in prompts]
+        lengths = [row.words.length for row in rows]
         if len(set(lengths)) == 1:
-            adapters, controls = zip(*extras, strict=True)
-            return self._family.denoise(
-                inputs, times, torch.stack(list(prompts)), adapters, controls
-            )
+            return self._family.denoise(inputs, times, rows)
         parts, order = [], []
         for length in sorted(set(lengths)):
-            rows = [row for row, other in enumerate(lengths) if other == length]
-            rows_d = self._upload(torch.tensor(rows, dtype=torch.int64))
-            some = [prompts[row] for row in rows], [extras[row] for row in rows]
-            parts.append(self._denoise(inputs[rows_d], times[rows_d], *some))
-            order += rows
+            some = [number for number, other in enumerate(lengths) if other == length]
+            some_d = self._upload(torch.tensor(some, dtype=torch.int64))
+            chosen = [rows[number] for number in some]
+            parts.append(self._denoise(inputs[some_d], times[some_d], chosen))
+            order += some
         back = torch.tensor(order, dtype=torch.int64).argsort()
         return torch.cat(parts)[self._upload(back)]
 
@@ -315,11 +331,13 @@ class Runner:
         return torch.cuda.stream(self._side_stream) if self._on_cuda else nullcontext()
 
 
-def _filled_up(prompt: Tensor, empty: Tensor, length: int) -> Tensor:
-    return torch.cat([prompt, *[empty] * ((length - len(prompt)) // len(empty))])
+def _signed(picture: Image.Image) -> Tensor:
+    """RGB to (1, 3, H, W) fp32 in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    return pixels.float() / 127.5 - 1
 
 
 def _is_typical(paintings: Sequence[Painting]) -> bool:
     """Whether the step was one forward and nothing beside it."""
-    is_one_forward = len({len(painting.prompt) for painting in paintings}) == 1
+    is_one_forward = len({painting.prompt.length for painting in paintings}) == 1
     return is_one_forward and not any(p.adapters or p.steering for p in paintings)

@@ -12,13 +12,15 @@ import torch
 
 from gpu.api import ModelInfo
 from gpu.device import dtype_name
+from gpu.models.family import Row
+from gpu.pacing import Timing
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import SamplerError, Tables
-from gpu.sched.cost import CostModel
+from gpu.sched.work import Shape
 
 if TYPE_CHECKING:
-    from gpu.api import Sampler
+    from gpu.api import ModelListing, Sampler
     from gpu.models.advice import Advice
     from gpu.models.family import Family, Report
 
@@ -54,31 +56,31 @@ def build_runner(family: Family, report: Report) -> Runner:
     """Fit the preview map and probe the tables that most jobs use."""
     report("fitting the preview map")
     previews, psnr_db = fit(family)
-    tables = Tables(family.scheduler_config)
-    for sampler in _USUAL:
+    tables = Tables(family.scheduler_config, family.pace)
+    for sampler in (sampler for sampler in _USUAL if sampler in tables.samplers):
         try:
-            tables.table(sampler, 20, 0, True)
+            tables.table(sampler, 20)
         except SamplerError as error:
             report(str(error))
     report(f"previews come within {psnr_db:.1f} dB PSNR of the decoder")
     return Runner(family, tables, previews)
 
 
-def measure_costs(family: Family, max_rows: int, report: Report) -> CostModel:
+def measure_costs(family: Family, model: str, max_rows: int, report: Report) -> list[Timing]:
     """Time forwards of the native size with more and more rows, within a budget."""
     report("measuring the cost of a step")
-    costs = CostModel(max_rows)
+    timings: list[Timing] = []
     side = family.native_px // family.latent_factor
     deadline = time.monotonic() + _CURVE_BUDGET_S
     for rows in _CURVE:
         if rows > max_rows or (rows > 2 and time.monotonic() > deadline):
             break
         try:
-            costs.observe((side, side), rows, _forward_s(family, rows))
+            timings.append(Timing(Shape(side, side, model), rows, _forward_s(family, rows)))
         except torch.OutOfMemoryError:
-            costs.forbid((side, side), rows)
+            # How many rows fit is learnt again from jobs.
             break
-    return costs
+    return timings
 
 
 def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
@@ -86,12 +88,12 @@ def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
     side = family.native_px // family.latent_factor
     latents = torch.zeros(rows, family.latent_channels, side, side, device=family.device)
     times = torch.full((rows,), 500.0, device=family.device)
-    prompts = family.encode_prompt("").expand(rows, -1, -1)
+    row = Row(family.encode_prompt(""), surroundings=_nothing_around(family, side))
     fastest = float("inf")
     for _ in range(tries):
         begun = time.perf_counter()
         with torch.inference_mode():
-            family.denoise(latents, times, prompts)
+            family.denoise(latents, times, [row] * rows)
         if family.device.type == "cuda":
             torch.cuda.synchronize(family.device)
         fastest = min(fastest, time.perf_counter() - begun)
@@ -100,10 +102,17 @@ def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
     return fastest
 
 
-def model_info(family: Family, advice: Advice) -> ModelInfo:
+def _nothing_around(family: Family, side: int) -> torch.Tensor | None:
+    if not family.fills:
+        return None
+    return torch.zeros(1 + family.latent_channels, side, side, device=family.device)
+
+
+def model_info(family: Family, advice: Advice, listing: ModelListing) -> ModelInfo:
     largest = min(2048, max(family.native_px * 4, 1024))
     return ModelInfo(
-        name=family.name,
+        id=listing.id,
+        name=listing.title,
         native_px=family.native_px,
         multiple_px=family.multiple_px,
         min_px=max(64, family.multiple_px),
@@ -113,6 +122,7 @@ def model_info(family: Family, advice: Advice) -> ModelInfo:
         steps=advice.steps,
         guidance=advice.guidance,
         sampler=advice.sampler,
+        samplers=Tables(family.scheduler_config).samplers,
         live_steps=advice.live_steps,
         loras=family.adapter_names,
         controls=family.controls,

@@ -20,6 +20,7 @@ from gpu.api import (
     Cancel,
     Fatal,
     FrameError,
+    Load,
     Loading,
     Ready,
     Shutdown,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gpu.engine import Engine
+    from gpu.models.registry import Registry
 
 EMBEDDED = Path(__file__).parent / "models" / "embedded"
 _OFFLINE = {
@@ -79,8 +81,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="gpu.worker", description="Atelier's GPU worker.")
+    parser.add_argument("--model", help="diffusers folder, .safetensors file, or a registry's id")
+    parser.add_argument("--models", type=Path, help="registry of models, a TOML file")
     parser.add_argument(
-        "--model", type=Path, default=EMBEDDED, help="diffusers folder or .safetensors file"
+        "--model-memory-gb", type=float, default=0, help="for loaded models; 0: as much as is wise"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
@@ -116,39 +120,55 @@ def _serve(options: argparse.Namespace, commands: BinaryIO, outbox: Outbox) -> N
 def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
     begun = time.perf_counter()
 
-    def report(detail: str) -> None:
+    def log(detail: str) -> None:
         print(f"{time.perf_counter() - begun:6.2f} s  {detail}", file=sys.stderr, flush=True)
+
+    def report(detail: str) -> None:
+        log(detail)
         outbox.put(Loading(detail))
 
     report("importing torch")
     import torch
 
-    from gpu.device import choose_device, choose_dtype, num_cpus
+    from gpu.device import choose_device, choose_dtype, model_memory_bytes, num_cpus
     from gpu.models.family import LoadOptions
 
+    registry = _registry(options)
     torch.set_num_threads(options.threads or num_cpus())
     device = choose_device(options.device)
     wanted = LoadOptions(
-        path=options.model,
+        path=registry.paths[registry.default],
         device=device,
         dtype=choose_dtype(options.dtype, device),
         attention=options.attention,
         low_vram=options.low_vram,
     )
     from gpu.engine import Engine
-    from gpu.models.advice import read_advice
-    from gpu.models.stable_diffusion import load
-    from gpu.warmup import build_runner, choose_threads, measure_costs, model_info
+    from gpu.library import Library
+    from gpu.loader import Loader
+    from gpu.sched.cost import CostModel
 
-    advice = read_advice(options.model)
-    family = load(wanted, report)
-    if not options.threads:
-        choose_threads(family, report)
-    runner = build_runner(family, report)
-    costs = measure_costs(family, options.max_batch, report)
+    loader = Loader(registry, wanted, options.max_batch, report, options.threads == 0)
+    budget_bytes = int(options.model_memory_gb * 1e9) or model_memory_bytes(device)
+    default = loader.load(registry.default)
+    costs = CostModel(options.max_batch)
+    for timing in default.timings:
+        costs.observe(timing.shape, timing.rows, timing.seconds)
+    library = Library(loader, default, budget_bytes)
+    engine = Engine(library, costs, outbox.put, crashed=lambda trace: _crash(trace, outbox))
+    # What is said from here on is of other models, and only the log's business.
+    loader.report = log
     report("ready")
-    outbox.put(Ready(model_info(family, advice)))
-    return Engine(runner, costs, outbox.put, crashed=lambda trace: _crash(trace, outbox))
+    outbox.put(Ready(default.info, registry.listings))
+    return engine
+
+
+def _registry(options: argparse.Namespace) -> Registry:
+    from gpu.models.registry import only, read_registry
+
+    if options.models is not None:
+        return read_registry(options.models, EMBEDDED, options.model)
+    return only(Path(options.model) if options.model else EMBEDDED, EMBEDDED)
 
 
 def _obey(commands: BinaryIO, engine: Engine) -> None:
@@ -159,6 +179,8 @@ def _obey(commands: BinaryIO, engine: Engine) -> None:
                 engine.submit(job)
             case Cancel(job=job_id):
                 engine.cancel(job_id)
+            case Load(model=model):
+                engine.load(model)
             case Shutdown():
                 return
 

@@ -38,7 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("data")
     """Folder of the journal and the pictures; made if it isn't there."""
     model: str = "embedded"
-    """Model to load: embedded, a Stable Diffusion 1.x folder or .safetensors file, or none."""
+    """Model to load: embedded, a Stable Diffusion folder or .safetensors file, or none."""
+    models: str = ""
+    """Registry of models that frames may choose from, a TOML file; --model is then a key of it."""
+    model_memory_gb: float = 0.0
+    """What loaded models may take, in gigabytes; 0 for as much as is wise."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What the model runs on."""
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -117,8 +121,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def worker_flags(self) -> list[str]:
         """The command line of the GPU worker, but for the model."""
-        chosen = ("device", "dtype", "attention", "max_batch", "threads")
+        chosen = ("device", "dtype", "attention", "max_batch", "threads", "model_memory_gb")
         flags = [f"--{name.replace('_', '-')}={getattr(self, name)}" for name in chosen]
+        flags += [f"--models={Path(self.models).expanduser()}"] if self.models else []
         return [*flags, "--low-vram"] if self.low_vram else flags
 
     @property

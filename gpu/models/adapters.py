@@ -127,19 +127,13 @@ class AdapterShelf:
 
     def __init__(
         self,
-        unet: nn.Module,
-        text_encoder: nn.Module,
+        parts: Mapping[Part, nn.Module],
         options: LoadOptions,
         report: Report,
     ) -> None:
-        self._parts: dict[Part, nn.Module] = {"unet": unet, "text_encoder": text_encoder}
-        self._device = options.device
-        self._dtypes: dict[Part, torch.dtype] = {
-            "unet": options.dtype,
-            "text_encoder": torch.float32,
-        }
-        self.unet = Mixer("unet", unet, options.device)
-        self.text_encoder = Mixer("text_encoder", text_encoder, options.device)
+        self._parts = parts
+        self._options = options
+        self.mixers = {name: Mixer(name, part, options.device) for name, part in parts.items()}
         self._files = dict(self._list(options.beside / FOLDER, report))
         self._held: OrderedDict[str, Adapter] = OrderedDict()
         # What was let go of may still be in use by a job: it isn't loaded twice.
@@ -188,14 +182,15 @@ class AdapterShelf:
         except (ModelError, OSError) as error:
             raise ValueError(str(error)) from None
         adapter = Adapter(name, {part: self._placed(part, branches[part]) for part in branches})
-        self.unet.cover(adapter)
-        self.text_encoder.cover(adapter)
+        for mixer in self.mixers.values():
+            mixer.cover(adapter)
         self._hold(adapter)
         return adapter
 
     def _placed(self, part: Part, branches: Mapping[str, Branch]) -> dict[str, Branch]:
-        dtype = self._dtypes[part]
-        return {name: branch.to(self._device, dtype) for name, branch in branches.items()}
+        dtype = self._options.dtype if part == "unet" else torch.float32
+        device = self._options.device
+        return {name: branch.to(device, dtype) for name, branch in branches.items()}
 
     def _hold(self, adapter: Adapter) -> None:
         self._held[adapter.name] = self._alive[adapter.name] = adapter

@@ -5,7 +5,7 @@ Diffusers knows nothing of this file and ignores it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -28,12 +28,17 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     live_steps: Annotated[int, Meta(ge=1, le=100)] = 4
 
 
-def read_advice(model: Path) -> Advice:
-    """The advice in a model's folder, or the usual one. Raises ModelError if it can't be read."""
+def read_advice(model: Path, usual: Advice | None = None) -> Advice:
+    """The advice in a model's folder; what it doesn't say is as `usual` with its family.
+
+    Raises ModelError if it can't be read.
+    """
+    usual = usual or Advice()
     path = model / FILE
     if not path.is_file():
-        return Advice()
+        return usual
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Advice)
+        said = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.convert(msgspec.structs.asdict(usual) | said, Advice)
     except msgspec.DecodeError as error:
         raise ModelError(f"{path}: {error}: correct it, or remove the file") from None

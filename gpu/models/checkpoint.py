@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gpu.models.family import ModelError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of each tensor in a file, by name."""
 _MAX_HEADER_BYTES = 100_000_000
 """The safetensors format's own limit."""
 
@@ -33,6 +36,20 @@ def is_safetensors(path: Path) -> bool:
         except ValueError:
             return False
     return isinstance(header, dict)
+
+
+def read_shapes(path: Path) -> Shapes:
+    """The tensors that a file holds, none of them read; raises ModelError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            names = file.keys()
+            return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except SafetensorError as error:
+        raise ModelError(
+            f"{path} is not a whole safetensors file ({error}): download it again"
+        ) from error
 
 
 def is_pickle(path: Path) -> bool:

@@ -21,7 +21,7 @@ from gpu.models.checkpoint import check_component
 from gpu.models.family import ModelError, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gpu.models.family import Report
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SINGLE, SEVERAL = "controlnet", "controlnets"
 MAX_LISTED = 32
 _MAX_HELD_BYTES = 4 << 30
-_ALIKE = ("in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block")
+_ALIKE = ("cross_attention_dim", "block_out_channels", "layers_per_block")
 _PLAIN = {"conditioning_channels": 3, "global_pool_conditions": False}
 """What older configs don't say is so."""
 
@@ -98,6 +98,7 @@ class ControlShelf:
         except (TypeError, ValueError) as error:
             raise ModelError(f"{path / 'config.json'} is no JSON object: {error}") from None
         wanted: dict[str, Any] = {"_class_name": "ControlNetModel"}
+        wanted["in_channels"] = self._unet.config.out_channels
         wanted |= {name: self._unet.config.get(name) for name in _ALIKE}
         wanted |= _PLAIN
         for name, value in wanted.items():
@@ -125,11 +126,16 @@ def kind_of(name: str) -> ControlKind:
 
 
 def residuals(
-    latents: Tensor, timesteps: Tensor, prompts: Tensor, controls: Sequence[Steering | None]
+    latents: Tensor,
+    timesteps: Tensor,
+    prompts: Tensor,
+    controls: Sequence[Steering | None],
+    added: Mapping[str, Tensor] | None = None,
 ) -> Residuals | None:
     """What the controls add to a forward of these rows; rows without one get zeros.
 
-    Rows with the same control share its forward; None where no row has any.
+    Rows with the same control share its forward; None where no row has any. `added` is what the
+    U-Net is told besides of each row.
     """
     rows_of: dict[Any, list[int]] = {}
     for row, control in enumerate(controls):
@@ -138,7 +144,7 @@ def residuals(
     total: list[Tensor] | None = None
     for network, rows in rows_of.items():
         used = [control for control in controls if control and control.network is network]
-        parts = _forward(network, used, rows, latents, timesteps, prompts)
+        parts = _forward(network, used, rows, latents, timesteps, prompts, added)
         if total is None:
             total = [part.new_zeros(len(latents), *part.shape[1:]) for part in parts]
         index = torch.tensor(rows).to(latents.device, non_blocking=True)
@@ -153,6 +159,7 @@ def _forward(
     latents: Tensor,
     timesteps: Tensor,
     prompts: Tensor,
+    added: Mapping[str, Tensor] | None,
 ) -> list[Tensor]:
     """The residuals of some rows, the middle one last, each row's times its strength."""
     index = torch.tensor(list(rows)).to(latents.device, non_blocking=True)
@@ -163,6 +170,7 @@ def _forward(
         timesteps[index],
         encoder_hidden_states=prompts[index],
         controlnet_cond=torch.stack([control.image for control in controls]).to(latents.dtype),
+        added_cond_kwargs=added and {name: value[index] for name, value in added.items()},
         return_dict=False,
     )
     return [part * strengths for part in (*down, middle)]

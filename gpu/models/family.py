@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gpu.api import ControlInfo
+    from gpu.models.advice import Advice
+    from gpu.samplers.table import Pace
 
 Attention = Literal["sdpa", "xformers"]
 Report = Callable[[str], None]
@@ -56,6 +58,33 @@ class Steering:
     strength: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """A prompt as a denoiser reads it, on the device."""
+
+    tokens: Tensor
+    """(tokens, width); those of all its windows, end to end."""
+    pooled: Tensor | None = None
+    """(width,): the prompt as a whole, for models that want that too."""
+
+    @property
+    def length(self) -> int:
+        return int(self.tokens.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """What one row of a forward is given besides its latents and its time."""
+
+    words: Words
+    guidance: float = 1.0
+    """For models that take it as an input; others have two rows for it."""
+    adapters: Adapters = ()
+    steering: Steering | None = None
+    surroundings: Tensor | None = None
+    """(1 + C, h, w) for models that fill holes: 1 where to paint, then the encoded rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a prompt is to be read."""
@@ -76,10 +105,25 @@ class Family(Protocol):
     latent_channels: int
     latent_factor: int
     """Pixels along a side of one latent cell."""
+    num_bytes: int
+    """What its weights take."""
     native_px: int
     multiple_px: int
+    takes_guidance: bool
+    """Guidance is an input of its forward, and no row has an unconditional twin."""
+    fills: bool
+    """Its forward sees what lies around a hole, `Row.surroundings`, in each row."""
+    draws_posterior: bool
+    """`encode_image` draws from its generator, as many numbers as there are latents."""
     adapter_names: tuple[str, ...]
     controls: tuple[ControlInfo, ...]
+    usual: Advice
+    """How models of the family are used, where their folder says nothing."""
+
+    @property
+    def pace(self) -> Pace | None:
+        """How a scheduler gets its steps, where that depends on a picture's size."""
+        ...
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         """Load adapters by name; raises ValueError for one that this model doesn't have."""
@@ -89,11 +133,17 @@ class Family(Protocol):
         """Load a control's network; raises ValueError for one that this model doesn't have."""
         ...
 
-    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Tensor:
-        """(windows * tokens, width) in `dtype` on `device`; `gpu.prompts` is the syntax.
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:
+        """A prompt in `dtype` on `device`; `gpu.prompts` is the syntax.
 
         Raises ValueError where the model can't read so.
         """
+        ...
+
+    def encode_pair(
+        self, prompt: str, negative: str, reading: Reading = _PLAIN
+    ) -> tuple[Words, Words]:
+        """Prompt and negative prompt for classifier-free guidance, as diffusers makes them."""
         ...
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -108,17 +158,9 @@ class Family(Protocol):
         """(B, C, h, w) fp32 latents to (B, 3, H, W) fp32 pixels in [-1, 1], not clipped."""
         ...
 
-    def denoise(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        prompts: Tensor,
-        adapters: Sequence[Adapters] = (),
-        controls: Sequence[Steering | None] = (),
-    ) -> Tensor:
-        """The model's raw output for (R, C, h, w) scaled latents, (R,) timesteps and
-        (R, tokens, width) prompts; in `dtype`.
+    def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
+        """The model's raw output for (R, C, h, w) scaled latents and (R,) timesteps; in `dtype`.
 
-        All rows have equally many tokens; `adapters` and `controls` are each row's, or empty for
-        none."""
+        All of the R `rows` have equally many tokens.
+        """
         ...

@@ -7,6 +7,7 @@ older diffusers one, and kohya-ss's. Knows nothing of forwards.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-Part = Literal["unet", "text_encoder"]
+Part = Literal["unet", "text_encoder", "text_encoder_2"]
 _METADATA = "lora_adapter_metadata"
 _SUFFIXES: dict[str, str] = {
     f"{stem}.{end}": side
@@ -35,7 +36,10 @@ _ROOTS: dict[str, Part] = {
     "unet.": "unet",
     "lora_unet_": "unet",
     "text_encoder.": "text_encoder",
+    "text_encoder_2.": "text_encoder_2",
     "lora_te_": "text_encoder",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
 }
 
 
@@ -75,7 +79,7 @@ def read(path: Path, parts: Mapping[Part, nn.Module], *, values: bool = True) ->
     for key, tensor in tensors.items():
         part, name, side = _place(path, key, named)
         sides.setdefault((part, name), {})[side] = tensor
-    branches: Branches = {"unet": {}, "text_encoder": {}}
+    branches: Branches = {part: {} for part in parts}
     for (part, name), found in sides.items():
         try:
             alpha = _alpha(found, metadata, part, name)
@@ -119,9 +123,9 @@ def _place(
     """Part, module and side (down, up, alpha) that a tensor belongs to."""
     suffix = next((end for end in _SUFFIXES if key.endswith(end)), None)
     root = next((start for start in _ROOTS if key.startswith(start)), None)
-    if suffix is None or root is None:
+    if suffix is None or root is None or _ROOTS[root] not in named:
         raise ModelError(
-            f"{path}: expected a LoRA's down and up matrices for unet or text_encoder, got {key}: "
+            f"{path}: expected a LoRA's down and up matrices for {' or '.join(named)}, got {key}: "
             "LoHa, LoKr and DoRA can't be used"
         )
     part = _ROOTS[root]
@@ -138,12 +142,23 @@ def _place(
 def _spellings(name: str, modules: Iterable[str], *, flat: bool) -> Iterable[str]:
     if flat:
         # kohya-ss writes underscores for dots, which can't be told from those in names.
-        wanted = {name, name.removeprefix("text_model_")}
+        wanted = {name, name.removeprefix("text_model_"), _of_original(name)}
         return [module for module in modules if module.replace(".", "_") in wanted]
     name = name.replace(".processor.", ".")
     name += ".0" if name.endswith(".to_out") else ""
     # Older releases of transformers have the text encoder's layers one level down.
     return name, name.removeprefix("text_model.")
+
+
+def _of_original(name: str) -> str:
+    """Stable Diffusion XL's attention under the name that it was trained with, as diffusers names
+    it: three places a level, of which the first two hold attention."""
+    match = re.match(r"(input|output)_blocks_(\d+)_1_(.*)", name)
+    if match is None:
+        return name.replace("middle_block_1_", "mid_block_attentions_0_")
+    way, number, rest = match.groups()
+    level, layer = divmod(int(number) - (way == "input"), 3)
+    return f"{'down' if way == 'input' else 'up'}_blocks_{level}_attentions_{layer}_{rest}"
 
 
 def _alpha(

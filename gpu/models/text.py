@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+from gpu.models.family import Words
 from gpu.prompts import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
-
-    from torch import Tensor
 
     from gpu.models.adapters import Mixer
     from gpu.models.family import LoadOptions, Reading
@@ -32,8 +33,38 @@ _MAX_PROMPTS = 128
 _BACKTRACK = 20 / 75
 """A window ends after a comma if one is in this last part of it."""
 
+Encode = Callable[[Any, Tensor, int], tuple[Tensor, Tensor | None]]
+"""(1, tokens) ids and the number of layers to leave out, to (1, tokens, width) and (1, width)."""
 Token = tuple[int, float]
 """Its id and its weight."""
+
+
+def last_states(encoder: Any, ids: Tensor, clip_skip: int) -> tuple[Tensor, Tensor | None]:
+    """Stable Diffusion 1.x and 2.x read the last layer, or an earlier one, normed as the last."""
+    if not clip_skip:
+        return encoder(ids)[0], None
+    states = encoder(ids, output_hidden_states=True).hidden_states
+    # Newer releases of transformers have the layers in the model itself.
+    layers = getattr(encoder, "text_model", encoder)
+    return layers.final_layer_norm(states[-1 - clip_skip]), None
+
+
+def penultimate_states(encoder: Any, ids: Tensor, clip_skip: int) -> tuple[Tensor, Tensor | None]:
+    """Stable Diffusion XL and 3 read the layer before the last, or an earlier one, as it is; an
+    encoder with a projection tells what the whole window says, too."""
+    encoded = encoder(ids, output_hidden_states=True)
+    return encoded.hidden_states[-2 - clip_skip], getattr(encoded, "text_embeds", None)
+
+
+def of_one_length(prompt: Words, negative: Words, empty: Words) -> tuple[Words, Words]:
+    """Both with equally many windows: the shorter one is filled up with the empty prompt's."""
+    longest = max(prompt.length, negative.length)
+    return _filled_up(prompt, empty, longest), _filled_up(negative, empty, longest)
+
+
+def _filled_up(words: Words, empty: Words, length: int) -> Words:
+    missing = (length - words.length) // empty.length
+    return Words(torch.cat([words.tokens, *[empty.tokens] * missing]), words.pooled)
 
 
 class PromptReader:
@@ -46,9 +77,11 @@ class PromptReader:
         options: LoadOptions,
         mixer: Mixer,
         fetched: Callable[[], AbstractContextManager[None]],
+        encode: Encode = last_states,
     ) -> None:
         """`mixer` adds adapters to the encoder; `fetched` is entered while it computes, to bring
         it onto the device."""
+        self._encode = encode
         self._mixer = mixer
         self._tokenizer = tokenizer
         self._encoder = encoder
@@ -58,11 +91,12 @@ class PromptReader:
         self._window = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         comma = tokenizer(",", add_special_tokens=False).input_ids
         self._comma = comma[0] if comma != [tokenizer.unk_token_id] else None
-        self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self._known: OrderedDict[tuple[object, ...], Words] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, text: str, reading: Reading) -> Tensor:
-        """(windows * tokens, width) in `dtype`; a prompt of more than `MAX_WINDOWS` is cut."""
+    def read(self, text: str, reading: Reading) -> Words:
+        """A prompt in `dtype`; one of more than `MAX_WINDOWS` is cut. What the whole prompt says
+        is what its first window does."""
         mixed = tuple((adapter.name, weight) for adapter, weight in reading.adapters)
         key = (text, reading.clip_skip, mixed)
         with self._lock:
@@ -73,13 +107,17 @@ class PromptReader:
         self._check(reading)
         windows = self._windows(text)[:MAX_WINDOWS]
         with self._fetched(), self._mixer.rows([reading.adapters]), torch.inference_mode():
-            encoded = torch.cat([self._embed(window, reading) for window in windows])
-        encoded = encoded.to(self._dtype)
+            embedded = [self._embed(window, reading) for window in windows]
+        pooled = embedded[0].pooled
+        words = Words(
+            torch.cat([window.tokens for window in embedded]).to(self._dtype),
+            None if pooled is None else pooled.to(self._dtype),
+        )
         with self._lock:
-            self._known[key] = encoded
+            self._known[key] = words
             while len(self._known) > _MAX_PROMPTS:
                 self._known.popitem(last=False)
-        return encoded
+        return words
 
     def _check(self, reading: Reading) -> None:
         num_layers = int(self._encoder.config.num_hidden_layers)
@@ -102,26 +140,18 @@ class PromptReader:
             for token in self._tokenizer(span.text, add_special_tokens=False).input_ids:
                 yield token, span.weight
 
-    def _embed(self, window: list[Token], reading: Reading) -> Tensor:
-        """(tokens, width) fp32: the begin token, the window's own, the end token and padding."""
+    def _embed(self, window: list[Token], reading: Reading) -> Words:
+        """In fp32: the begin token, the window's own, the end token and padding."""
         rest = self._window - 2 - len(window)
         ids = [self._tokenizer.bos_token_id, *(token for token, _ in window)]
         ids += [self._tokenizer.eos_token_id, *[self._tokenizer.pad_token_id] * rest]
-        encoded = self._encode(torch.tensor([ids], device=self._device), reading.clip_skip)[0]
+        tensor = torch.tensor([ids], device=self._device)
+        tokens, pooled = self._encode(self._encoder, tensor, reading.clip_skip)
+        encoded = tokens[0]
         weights = [weight for _, weight in window]
-        if all(weight == 1 for weight in weights):
-            return encoded
-        return emphasise(encoded, torch.tensor([1.0, *weights, 1.0, *[1.0] * rest]))
-
-    def _encode(self, ids: Tensor, clip_skip: int) -> Tensor:
-        if not clip_skip:
-            encoded: Tensor = self._encoder(ids)[0]
-            return encoded
-        states = self._encoder(ids, output_hidden_states=True).hidden_states
-        # Newer releases of transformers have the layers in the model itself.
-        layers = getattr(self._encoder, "text_model", self._encoder)
-        normed: Tensor = layers.final_layer_norm(states[-1 - clip_skip])
-        return normed
+        if any(weight != 1 for weight in weights):
+            encoded = emphasise(encoded, torch.tensor([1.0, *weights, 1.0, *[1.0] * rest]))
+        return Words(encoded, None if pooled is None else pooled[0])
 
 
 def emphasise(encoded: Tensor, weights: Tensor) -> Tensor:

@@ -50,6 +50,10 @@ class Probe:
         at = self._at(index)
         return float(at.scale_model_input(_exact(1.0), self._timesteps[index]))
 
+    def first_noise(self) -> float:
+        """How much noise text-to-image begins with."""
+        return float(self._scheduler.init_noise_sigma) * self.scale(0)
+
     def step(self, index: int) -> Tensor:
         here, there = self.scale(index), self.scale(index + 1)
         # With all inputs zero only the noise that the scheduler draws is left.
@@ -136,6 +140,24 @@ class Probe:
         return double(0.0)
 
 
+class FlowProbe(Probe):
+    """Flow matching (Lipman et al. 2023): the model tells which way from the picture to the noise,
+    and a picture at level s is (1 - s) * picture + s * noise."""
+
+    def scale(self, index: int) -> float:
+        return 1.0
+
+    def first_noise(self) -> float:
+        return 1.0
+
+    def level(self, index: int) -> Tensor:
+        sigma = float(self._scheduler.sigmas[index])
+        return double(1.0 - sigma, sigma)
+
+    def _x0(self, at: Any, index: int, inputs: Inputs, result: Any) -> Tensor:
+        return double(inputs.sample - float(self._scheduler.sigmas[index]) * inputs.output)
+
+
 class _TcdProbe(Probe):
     """TCD doesn't tell its predicted x0 (Salimans & Ho 2022 for the formulas)."""
 
@@ -210,8 +232,8 @@ _KINDS: dict[Sampler, type[Probe]] = {
 }
 
 
-def probe_of(sampler: Sampler, scheduler: Any, first: int) -> Probe:
-    return _KINDS.get(sampler, Probe)(scheduler, first)
+def kind_of(sampler: Sampler) -> type[Probe]:
+    return _KINDS.get(sampler, Probe)
 
 
 def _generator() -> torch.Generator:

@@ -13,6 +13,7 @@ Knows nothing of batches, devices or models beyond the scheduler's config.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gpu.samplers.probe import double, probe_of
+from gpu.api import SAMPLERS
+from gpu.samplers.probe import FlowProbe, double, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +54,15 @@ _OVERRIDES: dict[Sampler, tuple[str, dict[str, Any]]] = {
     "lcm": ("LCMScheduler", {"clip_sample": False}),
     "tcd": ("TCDScheduler", {"clip_sample": False}),
 }
+
+
+_FLOW = "FlowMatchEulerDiscreteScheduler"
+_FLOW_SAMPLERS: tuple[Sampler, ...] = ("euler",)
+
+Size = tuple[int, int]
+"""Height and width of latents."""
+Pace = Callable[[Any, int, Size], None]
+"""Gives a scheduler its steps: their number, and the size of the latents that they are for."""
 
 
 class SamplerError(ValueError):
@@ -91,29 +102,56 @@ class Table:
         return bool(self.coefficients[step, 3] != 0)
 
 
-def start_step(num_steps: int, strength: float) -> int:
-    """The first step that image-to-image takes; at least one is left. As diffusers counts."""
-    return max(0, num_steps - max(1, min(int(num_steps * strength), num_steps)))
-
-
 class Tables:
-    """The tables for one model's scheduler config, each probed once and then kept."""
+    """The tables for one model's scheduler config, each probed once and then kept.
 
-    def __init__(self, scheduler_config: Mapping[str, Any]) -> None:
+    With a `pace`, steps depend on the size of the latents too.
+    """
+
+    def __init__(self, scheduler_config: Mapping[str, Any], pace: Pace | None = None) -> None:
         self._config = dict(scheduler_config)
-        self.table = lru_cache(maxsize=512)(self._probe)
-        """`table(sampler, num_steps, first=0, from_noise=True)`; `first` is the step where
-        image-to-image begins, `from_noise` the pure start of text-to-image."""
+        self._pace = pace
+        self._is_flow = self._config.get("_class_name") == _FLOW
+        self.samplers: tuple[Sampler, ...] = _FLOW_SAMPLERS if self._is_flow else SAMPLERS
+        self._kept = lru_cache(maxsize=512)(self._probe)
 
-    def scheduler(self, sampler: Sampler, num_steps: int) -> Any:
+    def table(
+        self,
+        sampler: Sampler,
+        num_steps: int,
+        first: int = 0,
+        from_noise: bool = True,
+        size: Size = (128, 128),
+    ) -> Table:
+        """`first` is the step where image-to-image begins, `from_noise` the pure start of
+        text-to-image. Raises SamplerError where the sampler can't be used."""
+        # Where size doesn't matter, a table serves all sizes.
+        return self._kept(sampler, num_steps, first, from_noise, size if self._pace else (0, 0))
+
+    def first_step(self, num_steps: int, strength: float) -> int:
+        """The first step that image-to-image takes; at least one is left. As diffusers counts:
+        pipelines of flow matching round the other way."""
+        if self._is_flow:
+            return min(int(max(num_steps - num_steps * strength, 0)), num_steps - 1)
+        return max(0, num_steps - max(1, min(int(num_steps * strength), num_steps)))
+
+    def scheduler(self, sampler: Sampler, num_steps: int, size: Size = (128, 128)) -> Any:
         """The diffusers scheduler that `sampler` stands for, its timesteps set."""
         import diffusers
 
-        name, overrides = _OVERRIDES[sampler]
+        if sampler not in self.samplers:
+            raise SamplerError(
+                f"{sampler} can't be used with a flow-matching model; choose "
+                f"{' or '.join(self.samplers)}"
+            )
+        name, overrides = (_FLOW, {}) if self._is_flow else _OVERRIDES[sampler]
         config = {**self._config, **overrides, "thresholding": False}
         for foreign in ("_class_name", "_diffusers_version", "skip_prk_steps"):
             config.pop(foreign, None)
         scheduler = getattr(diffusers, name).from_config(config)
+        if self._pace is not None:
+            self._pace(scheduler, num_steps, size)
+            return scheduler
         original = scheduler.config.get("original_inference_steps")
         if original is not None and num_steps > original:
             # More steps than the model was distilled in: from a finer schedule.
@@ -123,12 +161,13 @@ class Tables:
         return scheduler
 
     def _probe(
-        self, sampler: Sampler, num_steps: int, first: int = 0, from_noise: bool = True
+        self, sampler: Sampler, num_steps: int, first: int, from_noise: bool, size: Size
     ) -> Table:
-        scheduler = self.scheduler(sampler, num_steps)
+        scheduler = self.scheduler(sampler, num_steps, size)
         _drop_extra_step(scheduler)
         _todouble(scheduler)
-        probe = probe_of(sampler, scheduler, first * scheduler.order)
+        kind = FlowProbe if self._is_flow else kind_of(sampler)
+        probe = kind(scheduler, first * scheduler.order)
         steps = range(first * scheduler.order, len(scheduler.timesteps))
         rows = torch.stack([probe.step(i) for i in steps])
         levels = torch.stack([probe.level(i) for i in steps] + [double(1.0, 0.0)])
@@ -139,7 +178,7 @@ class Tables:
             )
         start = levels[0]
         if from_noise and first == 0:
-            start = double(0.0, float(scheduler.init_noise_sigma) * probe.scale(0))
+            start = double(0.0, probe.first_noise())
         return Table(
             coefficients=rows.float(),
             timesteps=scheduler.timesteps[steps.start :].float(),

@@ -22,7 +22,8 @@ class CostModel:
     """Seconds of a forward, t(rows), by latent shape.
 
     Between measured row counts t is interpolated, beyond them continued by the fitted line
-    t = a + b * rows; a shape never measured is scaled from a measured one by its pixels.
+    t = a + b * rows; a shape never measured is scaled by its pixels from a measured one, of the
+    same model if there is one.
     """
 
     def __init__(self, max_rows: int, tick_budget_s: float = 0.35) -> None:
@@ -50,7 +51,10 @@ class CostModel:
             return _interpolate(points, rows)
         if not self._measured:
             return 1e-9 * rows * shape[0] * shape[1]
-        near = min(self._measured, key=lambda other: abs(_px(other) - _px(shape)))
+        near = min(
+            self._measured,
+            key=lambda other: (other.model != shape.model, abs(_px(other) - _px(shape))),
+        )
         fixed, per_row = _fit(self._measured[near])
         return fixed + per_row * rows * _px(shape) / _px(near)
 
@@ -83,7 +87,7 @@ class CostModel:
 
 
 def _px(shape: Shape) -> int:
-    return shape[0] * shape[1]
+    return shape.height * shape.width
 
 
 def _fit(points: dict[int, float]) -> tuple[float, float]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from gpu.api import JobId
 
-Shape = tuple[int, int]
-"""Height and width of the latents: jobs share a forward only if theirs are equal."""
+
+class Shape(NamedTuple):
+    """Height and width of the latents, and the model: jobs share a forward only if theirs are
+    equal."""
+
+    height: int
+    width: int
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

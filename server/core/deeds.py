@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gpu.api import ModelId
 from server.core.ids import AnyId, OwnedId, RecordId
 from server.core.records import MAX_DOTS, PollOver, Role, StrangerRole
 
@@ -24,6 +25,12 @@ class SetAccess(_Deed, frozen=True, tag="access"):
     role: StrangerRole = "editor"
     talk: bool = False
     """Let viewers chat and comment."""
+
+
+class ChooseModel(_Deed, frozen=True, tag="model"):
+    """Say which model frames use that name none; "" for the server's default one."""
+
+    model: ModelId
 
 
 class MakeInvite(_Deed, frozen=True, tag="invite"):
@@ -110,6 +117,7 @@ class StopTimer(_Deed, frozen=True, tag="stop_timer"):
 
 Deed = (
     SetAccess
+    | ChooseModel
     | MakeInvite
     | Revoke
     | SetRole

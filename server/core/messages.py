@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gpu.api import ModelInfo
+from gpu.api import ModelInfo, ModelListing
 from server.core.deeds import Deed
 from server.core.ids import BlobId, OpId, RecordId
 from server.core.records import (
@@ -201,6 +201,11 @@ class Engine(_Message, frozen=True, tag="engine"):
     state: EngineState
     detail: str = ""
     model: ModelInfo | None = None
+    """The default model."""
+    models: tuple[ModelListing, ...] = ()
+    """All that frames may ask for."""
+    infos: tuple[ModelInfo, ...] = ()
+    """What is known of those that were loaded."""
 
 
 DiskState = Literal["ok", "full", "failing"]

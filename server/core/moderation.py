@@ -12,6 +12,7 @@ import msgspec
 from server.core import access, polls
 from server.core.deeds import (
     Ban,
+    ChooseModel,
     Clear,
     ClosePoll,
     Deed,
@@ -73,9 +74,8 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
 def plan(deed: Deed, records: Mapping[str, Record], host: Decider) -> list[Change]:
     """The changes that carry out the deed; raises Refusal."""
     match deed:
-        case SetAccess():
-            fields = {"open": deed.open, "role": deed.role, "talk": deed.talk}
-            return _set(records, access.access_of(records), fields)
+        case SetAccess() | ChooseModel():
+            return _rule(deed, records)
         case MakeInvite():
             return [_invited(deed, records, host)]
         case Revoke(invite=id):
@@ -112,6 +112,16 @@ def founded(by: str, name: str, role: Role) -> list[Change]:
     if role == "host":
         changes.append(Put(Member(id=access.member_id(by), person=by, name=name, role=role)))
     return changes
+
+
+def _rule(deed: SetAccess | ChooseModel, records: Mapping[str, Record]) -> list[Change]:
+    """What holds for the whole room; each leaves the other as it is."""
+    fields: dict[str, object]
+    if isinstance(deed, ChooseModel):
+        fields = {"model": deed.model}
+    else:
+        fields = {"open": deed.open, "role": deed.role, "talk": deed.talk}
+    return _set(records, access.access_of(records), fields)
 
 
 def _invited(deed: MakeInvite, records: Mapping[str, Record], host: Decider) -> Put:

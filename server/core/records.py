@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from gpu.api import ModelId
 from server.core.ids import AnyId, BlobId, OwnedId, RecordId
 
 Coordinate = Annotated[float, Meta(ge=-1e7, le=1e7)]
@@ -107,6 +108,8 @@ class Frame(_Record, frozen=True, tag="frame"):
     clip_skip: ClipSkip = 0
     """So many of the text encoder's last layers are left out."""
     loras: Loras = {}
+    model: ModelId = ""
+    """A key of the worker's registry of models; "" for the room's default one."""
     steps: Annotated[int, Meta(ge=1, le=100)] = 20
     guidance: Annotated[float, Meta(ge=0, le=20)] = 4.0
     seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
@@ -226,7 +229,7 @@ class Candidate(_Record, frozen=True, tag="candidate"):
 
 
 class Access(_Record, frozen=True, tag="access"):
-    """Server-owned, one a room: who may come in without a link."""
+    """Server-owned, one a room: who may come in without a link, and what it draws with."""
 
     id: OwnedId
     open: bool = True
@@ -235,6 +238,8 @@ class Access(_Record, frozen=True, tag="access"):
     """Of those who bring nothing but the id."""
     talk: bool = False
     """Whether viewers may chat and comment."""
+    model: ModelId = ""
+    """Of frames that name none; "" for the server's default one."""
 
 
 class Member(_Record, frozen=True, tag="member"):

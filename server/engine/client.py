@@ -29,6 +29,10 @@ class QueueFull(Exception):
     """As many jobs are open as the client holds; try again when some have ended."""
 
 
+class ModelUnavailable(Exception):
+    """A model can't be used; the text says why, for people."""
+
+
 class EnginePort(Protocol):
     """What generation needs of an engine. Events and statuses come on the event loop."""
 
@@ -36,6 +40,13 @@ class EnginePort(Protocol):
     def status(self) -> EngineStatus: ...
 
     async def start(self) -> None: ...
+
+    async def describe(self, model: str) -> api.ModelInfo:
+        """What there is to know of a model, which is loaded for that if it never was.
+
+        Raises ModelUnavailable.
+        """
+        ...
 
     def submit(self, job: api.Job) -> None:
         """Take on a job; raises QueueFull. It ends with one Done, Cancelled or Failed."""
@@ -76,8 +87,11 @@ class Engine:
         self._max_open = max_open
         self._status = EngineStatus(state="starting", detail="starting the GPU worker")
         self._model: api.ModelInfo | None = None
+        self._listings: tuple[api.ModelListing, ...] = ()
+        self._infos: dict[str, api.ModelInfo] = {}
+        self._wondering: dict[str, list[asyncio.Future[api.ModelInfo]]] = {}
         self._open: dict[api.JobId, _Open] = {}
-        self._outbox: OrderedDict[tuple[str, api.JobId], None] = OrderedDict()
+        self._outbox: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._wake = asyncio.Event()
         self._stopping = False
         self._supervisor: asyncio.Task[None] | None = None
@@ -92,6 +106,17 @@ class Engine:
     async def start(self) -> None:
         """Start the worker; returns at once, `on_status` tells when it is ready."""
         self._supervisor = asyncio.create_task(self._supervise(), name="gpu-worker")
+
+    async def describe(self, model: str) -> api.ModelInfo:
+        if model in self._infos:
+            return self._infos[model]
+        if self._status.state == "failed":
+            raise ModelUnavailable(self._status.detail)
+        answer: asyncio.Future[api.ModelInfo] = asyncio.get_running_loop().create_future()
+        self._wondering.setdefault(model, []).append(answer)
+        if self._status.state == "ready":
+            self._post("load", model)
+        return await answer
 
     def submit(self, job: api.Job) -> None:
         if len(self._open) >= self._max_open:
@@ -179,6 +204,8 @@ class Engine:
 
     def _give_up(self, reason: str) -> None:
         self._tell("failed", reason)
+        for model in list(self._wondering):
+            self._answer(model, ModelUnavailable(reason))
         for job, entry in list(self._open.items()):
             self._end(api.Cancelled(job, "asked") if entry.cancelled else api.Failed(job, reason))
 
@@ -187,9 +214,13 @@ class Engine:
     def _heard(self, event: api.Event) -> None:
         """Pass on what a worker said, less what would break the promises above."""
         if isinstance(event, api.Ready):
-            self._tell("ready", "", event.model)
-            for job in list(self._open):
-                self._post("submit", job)
+            self._heard_ready(event)
+        elif isinstance(event, api.Loaded):
+            self._infos[event.model.id] = event.model
+            self._answer(event.model.id, event.model)
+            self._tell(self._status.state, self._status.detail)
+        elif isinstance(event, api.NotLoaded):
+            self._answer(event.model, ModelUnavailable(event.reason))
         elif isinstance(event, api.Loading):
             state = self._status.state
             self._tell("starting" if state == "starting" else "restarting", event.detail)
@@ -201,6 +232,25 @@ class Engine:
             entry = self._open.get(event.job)
             if entry is not None and not entry.cancelled:
                 self._emit(event)
+
+    def _heard_ready(self, event: api.Ready) -> None:
+        self._listings = event.models
+        self._infos[event.model.id] = event.model
+        self._tell("ready", "", event.model)
+        for model in self._wondering:
+            self._post("load", model)
+        for job in list(self._open):
+            self._post("submit", job)
+
+    def _answer(self, model: str, answer: api.ModelInfo | ModelUnavailable) -> None:
+        """Tell all who wait to hear of a model."""
+        for waiting in self._wondering.pop(model, ()):
+            if waiting.done():
+                continue
+            if isinstance(answer, ModelUnavailable):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
 
     def _end(self, event: api.Done | api.Cancelled | api.Failed) -> None:
         entry = self._open.pop(event.job, None)
@@ -224,14 +274,20 @@ class Engine:
 
     def _tell(self, state: EngineState, detail: str, model: api.ModelInfo | None = None) -> None:
         self._model = model or self._model
-        self._status = EngineStatus(state=state, detail=detail, model=self._model)
+        self._status = EngineStatus(
+            state=state,
+            detail=detail,
+            model=self._model,
+            models=self._listings,
+            infos=tuple(self._infos.values()),
+        )
         self._on_status(self._status)
 
     # --- what the worker is told ---------------------------------------------------------------
 
-    def _post(self, verb: str, job: api.JobId) -> None:
-        """Queue a command; never more than one of a kind for each open job."""
-        self._outbox[verb, job] = None
+    def _post(self, verb: str, about: str) -> None:
+        """Queue a command; never more than one of a kind for each open job, or each model."""
+        self._outbox[verb, about] = None
         self._wake.set()
 
     async def _next_command(self) -> bytes:
@@ -240,7 +296,10 @@ class Engine:
             while not self._outbox:
                 self._wake.clear()
                 await self._wake.wait()
-            (verb, job), _ = self._outbox.popitem(last=False)
+            (verb, about), _ = self._outbox.popitem(last=False)
+            if verb == "load":
+                return api.encode(api.Load(about))
+            job = api.JobId(about)
             entry = self._open.get(job)
             if entry is None:
                 continue

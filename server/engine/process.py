@@ -46,7 +46,8 @@ class Patience:
 
 
 def worker_command(model: str, flags: Sequence[str] = ()) -> list[str]:
-    """How to start a worker: `model` is "embedded", a diffusers folder or a .safetensors file.
+    """How to start a worker: `model` is "embedded", a diffusers folder or a .safetensors file, or
+    with a registry among the flags a key of it; "embedded" is then the registry's own default.
 
     `flags` are further options of `python -m gpu.worker`.
     """

@@ -15,10 +15,11 @@ import anyio.from_thread
 import anyio.to_thread
 
 from gpu import api
+from server.core.access import access_of
 from server.core.errors import Refusal
 from server.core.ids import RoomId, new_id
 from server.core.records import Candidate, Image, Patch, Record, Stroke
-from server.engine import QueueFull
+from server.engine import ModelUnavailable, QueueFull
 from server.generation.plan import has_alpha, prepare
 
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ if TYPE_CHECKING:
 
     from server.core.ids import PersonId
     from server.core.messages import Engine, Preview
-    from server.core.records import Change
+    from server.core.records import Change, Frame
     from server.engine import EnginePort
     from server.generation.live import LiveFrames
     from server.generation.making import Making, Outcome
     from server.generation.plan import Plan
-    from server.ports import BlobStore
+    from server.ports import BlobStore, RoomPort
     from server.render.renderer import Renderer
 
 logger = logging.getLogger(__name__)
 
 RENDER_THREADS = 2
+_OF_NO_JOB = (api.Loading, api.Ready, api.Loaded, api.NotLoaded, api.Fatal)
 STORE_TIMEOUT_S = 5.0
 CANCELLED = "cancelled"
 WITHDRAWN = "a host has stopped this"
@@ -125,9 +127,7 @@ class Desk:
                 self._submit(making, plan)
 
     async def _draw_under(self, making: Making, records: tuple[Record, ...]) -> Plan:
-        model = self.model
-        if model is None:
-            raise Refusal("engine_failed", self._why_no_model)
+        model = await self._model_of(making)
         room = making.room.id
 
         def draw() -> Plan:
@@ -137,6 +137,24 @@ class Desk:
             return anyio.from_thread.run(self._blobs.get, room, blob)
 
         return await anyio.to_thread.run_sync(draw, limiter=self._threads)
+
+    def known_model(self, room: RoomPort, frame: Frame) -> api.ModelInfo | None:
+        """The default model, if a frame asks for that one and it is known."""
+        wanted = _wanted(room, frame)
+        return self.model if self.model and wanted in ("", self.model.id) else None
+
+    async def _model_of(self, making: Making) -> api.ModelInfo:
+        """The model that a frame asks for, loaded for it if need be; raises Refusal."""
+        if self.model is None:
+            raise Refusal("engine_failed", self._why_no_model)
+        known = self.known_model(making.room, making.frame)
+        if known is not None:
+            return known
+        assert self._worker is not None
+        try:
+            return await self._worker.describe(_wanted(making.room, making.frame))
+        except ModelUnavailable as error:
+            raise Refusal("no_model", str(error)) from None
 
     def _submit(self, making: Making, plan: Plan) -> None:
         making.plan = plan
@@ -160,7 +178,7 @@ class Desk:
     # --- what the engine says ------------------------------------------------------------------
 
     def heard(self, event: api.Event) -> None:
-        if self._stopping or isinstance(event, api.Loading | api.Ready | api.Fatal):
+        if self._stopping or isinstance(event, _OF_NO_JOB):
             return
         making, index = self._pictures.get(event.job, (None, 0))
         if making is None:
@@ -278,6 +296,11 @@ class Desk:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         task.add_done_callback(_log_failure)
+
+
+def _wanted(room: RoomPort, frame: Frame) -> str:
+    """The id of the model that a frame asks for: its own, or the room's."""
+    return frame.model or access_of(room.records).model
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

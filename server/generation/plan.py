@@ -128,6 +128,7 @@ def _asked_for(frame: Frame, model: ModelInfo, size: tuple[int, int]) -> Job:
         room="",
         person="",
         slot="",
+        model=model.id,
         prompt=frame.prompt,
         negative=frame.negative,
         clip_skip=frame.clip_skip,
@@ -138,7 +139,8 @@ def _asked_for(frame: Frame, model: ModelInfo, size: tuple[int, int]) -> Job:
         guidance=frame.guidance,
         variation_seed=frame.variation_seed,
         variation=frame.variation,
-        sampler=frame.sampler,
+        # One that the model can't be used with was chosen for another: its own is better than none.
+        sampler=frame.sampler if frame.sampler in model.samplers else model.sampler,
         live=frame.live,
     )
 

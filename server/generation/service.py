@@ -171,8 +171,9 @@ class Generation:
     def _check_can_generate(self, room: RoomPort, by: PersonId, frame: Frame) -> None:
         if self._status.state == "failed":
             raise Refusal("engine_failed", self._status.detail)
-        if self._desk.model is not None:
-            picture_size(frame, self._desk.model)
+        model = self._desk.known_model(room, frame)
+        if model is not None:
+            picture_size(frame, model)
         quota.check(self._limits, self._desk.all_makings(), room.id, by, frame.count)
 
     def _resume(self, room: RoomPort, job: Job) -> None:

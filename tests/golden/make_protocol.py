@@ -38,7 +38,7 @@ STROKE: Json = {
 FRAME: Json = {
     "type": "frame", "id": "frame-1", "by": "", "z": "a1", "x": 0.0, "y": -100.0, "w": 256.0,
     "h": 256.0, "prompt": "a red house", "negative": "", "clip_skip": 0,
-    "loras": {"ink": 0.75}, "steps": 20, "guidance": 4.0, "seed": None,
+    "loras": {"ink": 0.75}, "model": "dreams", "steps": 20, "guidance": 4.0, "seed": None,
     "variation_seed": 3, "variation": 0.25, "sampler": "dpmpp_2m",
     "strength": 0.7, "control": "controlnet", "control_strength": 0.5, "control_start": 0.0,
     "control_end": 0.75, "count": 1, "live": False,
@@ -78,19 +78,24 @@ CANDIDATE: Json = {
     "above": "a0", "state": "open",
 }  # fmt: skip
 MODEL: Json = {
-    "name": "embedded", "native_px": 256, "multiple_px": 32, "min_px": 64, "max_px": 512,
+    "name": "embedded", "id": "embedded",
+    "native_px": 256, "multiple_px": 32, "min_px": 64, "max_px": 512,
     "device": "cpu", "dtype": "float32", "steps": 20, "guidance": 4.0, "sampler": "dpmpp_2m",
-    "live_steps": 4, "loras": ["ink", "gouache"],
+    "samplers": ["euler", "dpmpp_2m"], "live_steps": 4, "loras": ["ink", "gouache"],
     "controls": [{"name": "controlnet", "kind": "scribble"}],
 }  # fmt: skip
-ENGINE: Json = {"t": "engine", "state": "ready", "detail": "", "model": MODEL}
+ENGINE: Json = {
+    "t": "engine", "state": "ready", "detail": "", "model": MODEL,
+    "models": [{"id": "embedded", "title": "embedded"}, {"id": "dreams", "title": "Dreams"}],
+    "infos": [MODEL],
+}  # fmt: skip
 PERSON: Json = {
     "session": "s1", "person": "ann", "name": "Ann", "color": "#aa0000", "role": "host",
     "muted": False,
 }  # fmt: skip
 ACCESS: Json = {
     "type": "access", "id": ":access:room", "by": "ann", "open": True, "role": "editor",
-    "talk": True,
+    "talk": True, "model": "",
 }  # fmt: skip
 MEMBER: Json = {
     "type": "member", "id": ":member:bob", "by": "ann", "person": "bob", "name": "Bob",
@@ -141,6 +146,7 @@ def edit(record: str, base: int, delta: list[int | str], field: str = "prompt") 
 
 DEEDS: list[Json] = [
     {"d": "access", "open": False, "role": "viewer", "talk": True},
+    {"d": "model", "model": "dreams"},
     {"d": "invite", "role": "editor", "expires_ms": 1_790_000_000_000},
     {"d": "revoke", "invite": ":invite:op-00007"},
     {"d": "role", "person": "bob", "role": None},
@@ -249,7 +255,10 @@ SERVER: dict[str, Json] = {
         "box": [0.0, -100.0, 256.0, 256.0], "jpeg": hexed(b"\xff\xd8\xff\xe0"),
     },
     "engine": ENGINE,
-    "engine that starts": {"t": "engine", "state": "starting", "detail": "loading", "model": None},
+    "engine that starts": {
+        "t": "engine", "state": "starting", "detail": "loading", "model": None, "models": [],
+        "infos": [],
+    },
     "disk that is full": {"t": "disk", "state": "full"},
     "disk that works": {"t": "disk", "state": "ok"},
     "pong": {"t": "pong", "n": 41},

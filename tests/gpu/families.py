@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from gpu.models.family import LoadOptions
-from gpu.models.stable_diffusion import StableDiffusion, load
+from gpu.models.load import load
+from gpu.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,9 @@ from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from tests.gpu.families import loaded
+from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import job
-from tests.gpu.test_runner import relative_error, run, stock
+from tests.gpu.test_runner import stock
 
 if TYPE_CHECKING:
     from pathlib import Path

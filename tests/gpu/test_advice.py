@@ -24,3 +24,13 @@ def test_m6_advice_that_makes_no_sense_is_refused_with_its_place(tmp_path: Path,
     (tmp_path / "studio.json").write_text(text)
     with pytest.raises(ModelError, match=r"studio\.json: .*remove the file"):
         read_advice(tmp_path)
+
+
+def test_m6_what_a_folder_leaves_out_is_as_usual_with_its_family(tmp_path: Path) -> None:
+    usual = Advice(steps=28, guidance=3.5, sampler="euler", live_steps=8)
+    assert read_advice(tmp_path, usual) == usual
+    (tmp_path / "studio.json").write_text('{"steps": 12}')
+
+    assert read_advice(tmp_path, usual) == Advice(
+        steps=12, guidance=3.5, sampler="euler", live_steps=8
+    )

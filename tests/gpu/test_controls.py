@@ -16,6 +16,7 @@ from gpu.api import (
     Control,
     ControlInfo,
     Job,
+    ModelListing,
     Ready,
     Sampler,
     decode_event,
@@ -25,19 +26,21 @@ from gpu.models import controls
 from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
-from gpu.models.stable_diffusion import StableDiffusion, load
+from gpu.models.load import load
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.warmup import model_info
 from tests.gpu.families import loaded
+from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import gradient, job, picture, square_mask
-from tests.gpu.test_runner import relative_error, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from gpu.models.stable_diffusion import StableDiffusion
 
 
 def save_control(folder: Path, seed: int, **changes: Any) -> None:
@@ -151,7 +154,8 @@ def test_m9_controls_are_listed_by_their_folders_and_the_word_in_their_names(
 def test_m9_the_server_hears_of_controls_and_adapters_when_the_worker_is_ready(
     family: StableDiffusion,
 ) -> None:
-    ready = decode_event(encode(Ready(model_info(family, Advice())))[HEADER_BYTES:])
+    listing = ModelListing(id="model", title="Model")
+    ready = decode_event(encode(Ready(model_info(family, Advice(), listing)))[HEADER_BYTES:])
 
     assert isinstance(ready, Ready)
     assert ready.model.controls == family.controls

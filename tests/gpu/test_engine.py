@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import weakref
@@ -11,21 +12,37 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, Preview, Started
+from gpu.api import (
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Job,
+    JobId,
+    Loaded,
+    NotLoaded,
+    Preview,
+    Started,
+)
 from gpu.engine import Engine
+from gpu.models.family import ModelError
 from gpu.previews import fit
 from gpu.runner import PreviewBatch, Runner
 from gpu.samplers.table import Tables
 from gpu.sched.cost import CostModel
+from gpu.sched.work import Shape
 from tests.gpu.pictures import job, open_png
+from tests.gpu.shelves import GB, Models, shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from gpu.library import Library
     from gpu.models.stable_diffusion import StableDiffusion
     from gpu.sched.work import StepPlan
 
 TIMEOUT_S = 60
+EIGHT = Shape(8, 8, "tiny")
 ENDS = (Done, Cancelled, Failed)
 
 
@@ -44,13 +61,14 @@ class Faulty(Runner):
 
 
 class Harness:
-    def __init__(self, runner: Faulty) -> None:
+    def __init__(self, runner: Faulty, library: Library | None = None) -> None:
         self.runner = runner
         self.events: queue.Queue[Event] = queue.Queue()
         self.seen: list[Event] = []
         self.crashes: queue.Queue[str] = queue.Queue()
         self.costs = CostModel(8)
-        self.engine = Engine(runner, self.costs, self.events.put, self.crashes.put)
+        library = library or shelf(runner)
+        self.engine = Engine(library, self.costs, self.events.put, self.crashes.put)
 
     def next(self) -> Event:
         event = self.events.get(timeout=TIMEOUT_S)
@@ -162,7 +180,7 @@ def test_g7_a_batch_out_of_memory_is_split_and_the_limit_remembered(harness: Har
     ends = harness.until_ended(*jobs)
 
     assert all(isinstance(end, Done) for end in ends.values())
-    assert harness.costs.best_rows((8, 8)) <= 3
+    assert harness.costs.best_rows(EIGHT) <= 3
 
 
 def test_g7_a_job_too_large_even_alone_does_not_keep_the_others_apart(harness: Harness) -> None:
@@ -179,7 +197,7 @@ def test_g7_a_job_too_large_even_alone_does_not_keep_the_others_apart(harness: H
     ends = harness.until_ended(*jobs)
 
     assert isinstance(ends[huge], Failed)
-    assert harness.costs._cap((8, 8)) == 8
+    assert harness.costs._cap(EIGHT) == 8
 
 
 def test_g7_a_picture_that_alone_is_too_large_fails_with_advice(harness: Harness) -> None:
@@ -208,8 +226,8 @@ def test_g7_what_a_failed_batch_held_is_free_before_its_halves_run(harness: Harn
         still_held.extend(reference() is not None for reference in held)
 
     harness.runner.sabotage = sabotage
-    harness.costs.observe((8, 8), 1, 1.0)
-    harness.costs.observe((8, 8), 8, 1.1)
+    harness.costs.observe(EIGHT, 1, 1.0)
+    harness.costs.observe(EIGHT, 8, 1.1)
     jobs = [job(steps=30, guidance=1.0) for _ in range(3)]
     for request in jobs:
         harness.engine.submit(request)
@@ -365,3 +383,86 @@ def test_f11_a_full_queue_refuses_with_a_reason(
 
     assert isinstance(end, Failed)
     assert "waiting already" in end.reason
+
+
+@pytest.fixture
+def two(parts: tuple[StableDiffusion, Tables, object], kl: StableDiffusion) -> Iterator[Harness]:
+    """An engine with room for one of two models, "first" and "second"."""
+    runners = [Faulty(*parts), Runner(kl, Tables(kl.scheduler_config), fit(kl, 4)[0])]  # type: ignore[arg-type]
+    turns = itertools.cycle(runners)
+    models = Models({"first": GB, "second": GB}, lambda: next(turns))
+    harness = Harness(runners[0], models.library(GB))  # type: ignore[arg-type]
+    harness.engine.start()
+    yield harness
+    harness.engine.close()
+    assert harness.crashes.empty()
+
+
+def test_m13_models_are_switched_without_a_lost_job(two: Harness) -> None:
+    jobs = [job(model=("", "second", "first")[n % 3], steps=3, seed=n) for n in range(9)]
+    for request in jobs:
+        two.engine.submit(request)
+    two.engine.cancel(jobs[4].id)
+
+    ends = two.until_ended(*jobs)
+
+    assert Counter(type(end) for end in ends.values()) in (
+        Counter({Done: 8, Cancelled: 1}),
+        # It was done before its cancellation came.
+        Counter({Done: 9}),
+    )
+    assert any(isinstance(event, Loaded) and event.model.id == "second" for event in two.seen)
+
+
+def test_m12_a_job_for_a_model_that_is_not_listed_fails_with_the_list(two: Harness) -> None:
+    request = job(model="third")
+    two.engine.submit(request)
+
+    end = two.until_ended(request)[request.id]
+
+    assert isinstance(end, Failed)
+    assert "expected one of the models first, second, got third" in end.reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (ModelError("second has no weights: get them"), "second has no weights: get them"),
+        (
+            torch.OutOfMemoryError("2 GiB"),
+            "the model needs more memory than is free: choose a smaller one",
+        ),
+        (KeyError("conv"), "the model can't be loaded (KeyError: 'conv'): choose another"),
+    ],
+    ids=["model", "memory", "bug"],
+)
+def test_m12_jobs_for_a_model_that_cannot_be_loaded_fail_with_its_reason(
+    parts: tuple[StableDiffusion, Tables, object], fault: Exception, reason: str
+) -> None:
+    runner = Faulty(*parts)  # type: ignore[arg-type]
+    models = Models({"first": 0, "second": 0}, lambda: runner)
+    models.faults = {"second": fault}
+    harness = Harness(runner, models.library(GB))
+    harness.engine.start()
+    jobs = [job(model="second"), job(steps=2)]
+    for request in jobs:
+        harness.engine.submit(request)
+
+    ends = harness.until_ended(*jobs)
+
+    assert ends[jobs[0].id] == Failed(jobs[0].id, reason)
+    assert isinstance(ends[jobs[1].id], Done)
+    harness.engine.load("second")
+    assert harness.next() == NotLoaded("second", reason)
+    harness.engine.close()
+
+
+def test_m12_a_look_at_a_model_loads_it(two: Harness) -> None:
+    for model in ("second", "", "third"):
+        two.engine.load(model)
+
+    answers = [two.next() for _ in range(3)]
+
+    loaded = {answer.model.id for answer in answers if isinstance(answer, Loaded)}
+    assert loaded == {"first", "second"}
+    assert any(isinstance(answer, NotLoaded) for answer in answers)

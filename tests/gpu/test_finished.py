@@ -13,6 +13,7 @@ from tests.gpu.pictures import gradient, job, picture, square_mask
 
 WHOSE = {"id": "another", "room": "another", "person": "another", "slot": "another", "live": True}
 OTHERS: dict[str, Any] = {
+    "model": "dreams",
     "prompt": "a blue house",
     "negative": "fog",
     "clip_skip": 1,

@@ -13,10 +13,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from gpu.models import stable_diffusion, text
+from gpu.models import text
 from gpu.models.checkpoint import is_pickle, is_safetensors
 from gpu.models.family import LoadOptions, ModelError
-from gpu.models.stable_diffusion import StableDiffusion, clip_tokenizer, load
+from gpu.models.load import load
+from gpu.models.single_file import MERGES, clip_tokenizer
+from gpu.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +153,7 @@ def test_m2_a_file_that_is_no_sd1_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_m3_clips_vocabulary_is_complete() -> None:
-    tokenizer = clip_tokenizer(stable_diffusion._SD1 / "tokenizer" / "merges.txt.gz")
+    tokenizer = clip_tokenizer(MERGES)
 
     ids = tokenizer("a photo of an astronaut riding a horse").input_ids
 
@@ -177,7 +179,9 @@ def test_m5_low_vram_gives_the_same_picture(tiny_folder: Path, tiny: StableDiffu
     latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0))
 
     torch.testing.assert_close(frugal.decode(latents), tiny.decode(latents))
-    torch.testing.assert_close(frugal.encode_prompt("a house"), tiny.encode_prompt("a house"))
+    torch.testing.assert_close(
+        frugal.encode_prompt("a house").tokens, tiny.encode_prompt("a house").tokens
+    )
 
 
 def test_m5_low_vram_puts_nothing_away_that_another_thread_computes_with(
@@ -185,7 +189,7 @@ def test_m5_low_vram_puts_nothing_away_that_another_thread_computes_with(
 ) -> None:
     frugal = load(options(tiny_folder, low_vram=True), lambda _line: None)
     assert isinstance(frugal, StableDiffusion)
-    decode, is_decoding, put_away_meanwhile = frugal._vae.decode, [False], []
+    decode, is_decoding, put_away_meanwhile = frugal._autoencoder._vae.decode, [False], []
 
     class Hook:
         def offload(self) -> None:
@@ -199,8 +203,8 @@ def test_m5_low_vram_puts_nothing_away_that_another_thread_computes_with(
         is_decoding[0] = False
         return decoded
 
-    frugal._offloads = [Hook()]
-    frugal._vae.decode = slow_decode
+    frugal._reserve._offloads = [Hook()]
+    frugal._autoencoder._vae.decode = slow_decode
     other = threading.Thread(target=frugal.encode_prompt, args=("something new",))
     frugal.decode(torch.zeros(1, 16, 4, 4))
     other.join()

@@ -15,11 +15,11 @@ from gpu.painting import turned
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
-from gpu.sched.work import Seat, StepPlan
+from gpu.sched.work import Seat, Shape, StepPlan
+from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import gradient, job, open_png, picture, square_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from gpu.models.stable_diffusion import StableDiffusion
@@ -35,21 +35,6 @@ def runner(tiny: StableDiffusion) -> Runner:
 @pytest.fixture(scope="module")
 def kl_runner(kl: StableDiffusion) -> Runner:
     return Runner(kl, Tables(kl.scheduler_config), fit(kl, 4)[0])
-
-
-def run(runner: Runner, jobs: Sequence[Job]) -> list[Tensor]:
-    """Take all jobs' steps together, as far as each goes; returns their final latents."""
-    paintings = [runner.prepare(job) for job in jobs]
-    for painting in paintings:
-        runner.admit(painting)
-    final = {}
-    while left := [p for p in paintings if p.job not in final]:
-        seats = tuple(Seat(p.job, p.demand.rows) for p in left)
-        runner.step(StepPlan(left[0].demand.shape, seats))
-        for painting in left:
-            if painting.step == painting.table.num_steps:
-                final[painting.job] = runner.release(painting.job).latents
-    return [final[job.id] for job in jobs]
 
 
 def stock(folder: Path, family: StableDiffusion, request: Job, pipeline_name: str) -> Tensor:
@@ -86,10 +71,6 @@ def stock(folder: Path, family: StableDiffusion, request: Job, pipeline_name: st
         **arguments,
     )
     return result.images[0]
-
-
-def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    return float((ours - theirs).norm() / theirs.norm())
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -140,10 +121,10 @@ def test_g40_both_prompts_of_a_row_have_equally_many_windows(
     painting = runner.prepare(job(prompt="a", negative="bbbbb, bbbbbbbb, ccccccccc"))
 
     assert painting.negative is not None
-    assert painting.prompt.shape == painting.negative.shape
-    window = tiny.encode_prompt("").shape[0]
-    assert torch.equal(painting.prompt[:window], tiny.encode_prompt("a"))
-    assert torch.equal(painting.prompt[window : 2 * window], tiny.encode_prompt(""))
+    assert painting.prompt.tokens.shape == painting.negative.tokens.shape
+    window = tiny.encode_prompt("").tokens.shape[0]
+    assert torch.equal(painting.prompt.tokens[:window], tiny.encode_prompt("a").tokens)
+    assert torch.equal(painting.prompt.tokens[window : 2 * window], tiny.encode_prompt("").tokens)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 0.0])
@@ -286,7 +267,7 @@ def test_g8_previews_show_the_predicted_picture_at_latent_size(runner: Runner) -
     jobs = [job(), job(), job()]
     for request in jobs:
         runner.admit(runner.prepare(request))
-    plan = StepPlan((8, 8), tuple(Seat(request.id, 2) for request in jobs))
+    plan = StepPlan(Shape(8, 8), tuple(Seat(request.id, 2) for request in jobs))
 
     batch = runner.step(plan, {jobs[0].id, jobs[2].id})
 

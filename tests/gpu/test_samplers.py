@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gpu.api import Sampler
-from gpu.samplers.table import SamplerError, Table, Tables, start_step
+from gpu.samplers.table import SamplerError, Table, Tables
 from gpu.samplers.update import advance, guide, recall
 from tests.gpu.conftest import EPSILON, V_PREDICTION
 
@@ -86,7 +86,7 @@ def test_g1_tables_equal_diffusers_own_loop(
     sampler: Sampler, config: str, num_steps: int, strength: float
 ) -> None:
     tables = Tables(CONFIGS[config])
-    first = start_step(num_steps, strength)
+    first = tables.first_step(num_steps, strength)
     known = (
         None if strength == 1 else torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
     )
@@ -189,7 +189,7 @@ def test_tables_are_probed_once() -> None:
 
 @pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.5, 10), (0.01, 19), (0.0, 19)])
 def test_g3_strength_decides_the_first_step_and_leaves_one(strength: float, first: int) -> None:
-    assert start_step(20, strength) == first
+    assert Tables(EPSILON).first_step(20, strength) == first
 
 
 def test_g4_guidance_mixes_only_rows_that_have_a_twin() -> None:

@@ -15,8 +15,8 @@ from gpu.sched.cost import CostModel
 from gpu.sched.scheduler import BULK_EVERY, Scheduler
 from gpu.sched.work import Demand, Seat, Shape, StepPlan, Ticket
 
-SMALL: Shape = (16, 16)
-LARGE: Shape = (32, 32)
+SMALL = Shape(16, 16)
+LARGE = Shape(32, 32)
 _numbers = itertools.count()
 
 
@@ -155,6 +155,16 @@ def test_f4_bulk_work_leads_at_least_every_fourth_plan() -> None:
     led = [tick(scheduler).ids == (bulk,) for _ in range(40)]
 
     assert all(any(led[i : i + BULK_EVERY]) for i in range(len(led) - BULK_EVERY))
+
+
+def test_f5_models_do_not_share_a_batch_and_know_their_own_costs() -> None:
+    other = Shape(16, 16, "other")
+    model = CostModel(4, tick_budget_s=10)
+    for rows in (1, 2):
+        model.observe(SMALL, rows, 0.1 * rows)
+        model.observe(Shape(64, 64, "other"), rows, 16.0 * rows)
+
+    assert model.predict(other, 1) == pytest.approx(1.0)
 
 
 def test_f5_a_plan_has_one_shape_and_shapes_take_turns() -> None:

@@ -1,147 +1,181 @@
-"""A single-file checkpoint, under the names that Stable Diffusion 1.x was trained with."""
+"""Single-file checkpoints, under the names that Stable Diffusion was trained with."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
 
-from gpu.models import stable_diffusion
-from gpu.models.family import LoadOptions
-from gpu.models.stable_diffusion import load
+from gpu.models import single_file, stable_diffusion, stable_diffusion_xl
+from gpu.models.family import LoadOptions, ModelError, Row
+from gpu.models.load import load
+from tests.gpu import original_names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_UNET = [
-    (r"^time_embedding\.linear_1\.", "time_embed.0."),
-    (r"^time_embedding\.linear_2\.", "time_embed.2."),
-    (r"^conv_in\.", "input_blocks.0.0."),
-    (r"^conv_norm_out\.", "out.0."),
-    (r"^conv_out\.", "out.2."),
-    (r"^mid_block\.attentions\.0\.", "middle_block.1."),
-]
-_RESNET = [
-    ("norm1", "in_layers.0"),
-    ("conv1", "in_layers.2"),
-    ("norm2", "out_layers.0"),
-    ("conv2", "out_layers.3"),
-    ("time_emb_proj", "emb_layers.1"),
-    ("conv_shortcut", "skip_connection"),
-]
+    from gpu.models.family import Family
+    from gpu.models.single_file import Layout
+    from tests.gpu.original_names import Tensors
+
+_NARROW_TEXT = {"num_hidden_layers": 2, "intermediate_size": 32, "vocab_size": 515}
 
 
-def unet_name(name: str) -> str:
-    if match := re.match(r"(down|up)_blocks\.(\d)\.(resnets|attentions)\.(\d)\.(.*)", name):
-        way, block, kind, layer, rest = match.groups()
-        per_block, offset = (3, 1) if way == "down" else (3, 0)
-        number = per_block * int(block) + int(layer) + offset
-        place = "input_blocks" if way == "down" else "output_blocks"
-        name = f"{place}.{number}.{0 if kind == 'resnets' else 1}.{rest}"
-    elif match := re.match(r"down_blocks\.(\d)\.downsamplers\.0\.conv\.(.*)", name):
-        name = f"input_blocks.{3 * int(match[1]) + 3}.0.op.{match[2]}"
-    elif match := re.match(r"up_blocks\.(\d)\.upsamplers\.0\.(.*)", name):
-        name = f"output_blocks.{3 * int(match[1]) + 2}.{1 if match[1] == '0' else 2}.{match[2]}"
-    elif match := re.match(r"mid_block\.resnets\.(\d)\.(.*)", name):
-        name = f"middle_block.{2 * int(match[1])}.{match[2]}"
-    for pattern, original in _UNET:
-        name = re.sub(pattern, original, name)
-    if re.match(r"(input|output|middle)_block", name) and "transformer" not in name:
-        for ours, original in _RESNET:
-            name = name.replace(f".{ours}.", f".{original}.")
-    return "model.diffusion_model." + name
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file, and the diffusers parts whose weights it holds."""
+
+    file: Path
+    unet: Any
+    vae: Any
+    encoders: list[Any]
 
 
-def vae_name(name: str) -> str:
-    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
-    name = re.sub(r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2", name)
-    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
-    name = re.sub(
-        r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"up.{3 - int(m[1])}.block.{m[2]}", name
-    )
-    name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample", name)
-    name = name.replace("mid_block.attentions.0", "mid.attn_1")
-    for ours, original in (
-        ("group_norm", "norm"),
-        ("to_q", "q"),
-        ("to_k", "k"),
-        ("to_v", "v"),
-        ("to_out.0", "proj_out"),
-    ):
-        name = name.replace(f"attn_1.{ours}.", f"attn_1.{original}.")
-    name = name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
-    return "first_stage_model." + name
-
-
-def vae_tensor(name: str, tensor: Tensor) -> Tensor:
-    """The original's attention is made of 1x1 convolutions."""
-    is_matrix = "attn_1" in name and name.endswith("weight") and tensor.ndim == 2
-    return tensor[..., None, None] if is_matrix else tensor
-
-
-def text_name(name: str) -> str:
-    prefix = "" if name.startswith("text_model.") else "text_model."
-    return "cond_stage_model.transformer." + prefix + name
-
-
-@pytest.fixture
-def small_sd1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def narrow(layout: Layout, folder: Path) -> Layout:
     """The shipped configs, narrowed, so that a whole checkpoint is a few megabytes."""
-    folder = tmp_path / "sd1"
+    unet = json.loads((layout.folder / "unet" / "config.json").read_text())
+    num_levels = len(unet["block_out_channels"])
     changes: dict[str, dict[str, Any]] = {
-        "unet": {"block_out_channels": [16] * 4, "norm_num_groups": 8, "attention_head_dim": 2},
+        "unet": {
+            "block_out_channels": [16] * num_levels,
+            "norm_num_groups": 8,
+            "attention_head_dim": 2,
+        },
         "vae": {"block_out_channels": [8] * 4, "norm_num_groups": 4},
-        "text_encoder": {"num_hidden_layers": 1, "intermediate_size": 32, "vocab_size": 515},
+        "text_encoder": _NARROW_TEXT,
+        "text_encoder_2": _NARROW_TEXT,
     }
-    for source in sorted(stable_diffusion._SD1.rglob("*.json")):
-        target = folder / source.relative_to(stable_diffusion._SD1)
+    for source in sorted(layout.folder.rglob("*.json")):
+        target = folder / source.relative_to(layout.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         config = json.loads(source.read_text()) | changes.get(source.parent.name, {})
         target.write_text(json.dumps(config))
-    (folder / "tokenizer").mkdir()
-    with gzip.open(folder / "tokenizer" / "merges.txt.gz", "wt") as file:
+    return replace(layout, folder=folder)
+
+
+@pytest.fixture(autouse=True)
+def _narrow_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merges = tmp_path / "merges.txt.gz"
+    with gzip.open(merges, "wt") as file:
         file.write("#version\nr e")
-    monkeypatch.setattr(stable_diffusion, "_SD1", folder)
-    return folder
+    monkeypatch.setattr(single_file, "MERGES", merges)
+    sd = [narrow(each, tmp_path / each.folder.name) for each in stable_diffusion._LAYOUTS]
+    monkeypatch.setattr(stable_diffusion, "_LAYOUTS", sd)
+    xl = narrow(stable_diffusion_xl._LAYOUT, tmp_path / "sdxl")
+    monkeypatch.setattr(stable_diffusion_xl, "_LAYOUT", xl)
 
 
-def test_m3_a_single_file_loads_without_network_and_holds_the_same_weights(
-    small_sd1: Path, tmp_path: Path
-) -> None:
+def save_checkpoint(configs: Path, file: Path, channels: int = 4) -> Checkpoint:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    unet: Any = UNet2DConditionModel.from_config(
-        UNet2DConditionModel.load_config(small_sd1 / "unet")
-    )
-    vae: Any = AutoencoderKL.from_config(AutoencoderKL.load_config(small_sd1 / "vae"))
-    text = CLIPTextModel(CLIPTextConfig.from_pretrained(small_sd1 / "text_encoder"))
-    tensors = {unet_name(name): tensor for name, tensor in unet.state_dict().items()}
-    for name, tensor in vae.state_dict().items():
-        tensors[vae_name(name)] = vae_tensor(vae_name(name), tensor)
-    tensors |= {text_name(name): tensor for name, tensor in text.state_dict().items()}
-    file = tmp_path / "dreams.safetensors"
+    torch.manual_seed(0)
+    config = {**UNet2DConditionModel.load_config(configs / "unet"), "in_channels": channels}
+    unet: Any = UNet2DConditionModel.from_config(config)
+    vae: Any = AutoencoderKL.from_config(AutoencoderKL.load_config(configs / "vae"))
+    tensors = original_names.unet(unet.state_dict())
+    tensors |= original_names.autoencoder(vae.state_dict())
+    is_xl = configs.name == "sdxl"
+    prefix = "conditioner.embedders.0." if is_xl else "cond_stage_model."
+    encoders = [CLIPTextModel(CLIPTextConfig.from_pretrained(configs / "text_encoder"))]
+    if configs.name == "sd2":
+        tensors |= original_names.open_clip(encoders[0].state_dict(), f"{prefix}model.")
+    else:
+        tensors |= original_names.clip(encoders[0].state_dict(), prefix)
+    if is_xl:
+        second = CLIPTextConfig.from_pretrained(configs / "text_encoder_2")
+        encoders.append(CLIPTextModelWithProjection(second))
+        prefix = "conditioner.embedders.1.model."
+        tensors |= original_names.open_clip(encoders[1].state_dict(), prefix)
+    _save(tensors, file)
+    return Checkpoint(file, unet.eval(), vae.eval(), [each.eval() for each in encoders])
+
+
+def _save(tensors: Tensors, file: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
-    family = load(LoadOptions(file, torch.device("cpu"), torch.float32), lambda _line: None)
 
-    assert (family.name, family.native_px, family.latent_factor) == ("dreams", 512, 8)
-    prompt = family.encode_prompt("a red house")
-    assert prompt.shape == (77, 768)
-    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    times = torch.tensor([500.0])
+def opened(file: Path) -> Family:
+    return load(LoadOptions(file, torch.device("cpu"), torch.float32), lambda _line: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "native_px", "width"),
+    [("sd1", 4, 512, 768), ("sd1", 9, 512, 768), ("sd2", 4, 768, 1024), ("sdxl", 4, 1024, 2048)],
+)
+def test_m3_a_single_file_loads_without_network_and_holds_the_same_weights(
+    tmp_path: Path, kind: str, channels: int, native_px: int, width: int
+) -> None:
+    made = save_checkpoint(tmp_path / kind, tmp_path / "dreams.safetensors", channels)
+
+    family = opened(made.file)
+
+    assert (family.name, family.native_px, family.latent_factor) == ("dreams", native_px, 8)
+    assert family.fills == (channels == 9)
+    words = family.encode_prompt("a red house")
+    assert words.tokens.shape == (77, width)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1, channels, 16, 16, generator=generator)
+    latents, times = inputs[:, :4], torch.tensor([500.0])
+    around = inputs[0, 4:] if family.fills else None
+    added = None
+    if words.pooled is not None:
+        times_and_sizes = torch.tensor([[128.0, 128, 0, 0, 128, 128]])
+        added = {"text_embeds": words.pooled[None], "time_ids": times_and_sizes}
     with torch.no_grad():
         torch.testing.assert_close(
-            family.denoise(latents, times, prompt[None]),
-            unet(latents, times, prompt[None]).sample,
+            family.denoise(latents, times, [Row(words, surroundings=around)]),
+            made.unet(inputs, times, words.tokens[None], added_cond_kwargs=added).sample,
             rtol=1e-4,
             atol=1e-5,
         )
-        decoded = vae.decode(latents / 0.18215).sample
+        decoded = made.vae.decode(latents / made.vae.config.scaling_factor).sample
     torch.testing.assert_close(family.decode(latents), decoded, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl"])
+def test_m3_a_single_files_text_encoders_read_as_they_were_trained(
+    tmp_path: Path, kind: str
+) -> None:
+    made = save_checkpoint(tmp_path / kind, tmp_path / "dreams.safetensors")
+
+    words = opened(made.file).encode_prompt("")
+
+    # Nothing but begin, end, and the padding of OpenAI's or OpenCLIP's tokenizer.
+    begin, end, mark = 513, 514, 0
+    paddings = {"sd1": [end], "sd2": [mark], "sdxl": [end, mark]}[kind]
+    with torch.no_grad():
+        encoded = [
+            encoder(torch.tensor([[begin, end, *[pad] * 75]]), output_hidden_states=True)
+            for encoder, pad in zip(made.encoders, paddings, strict=True)
+        ]
+    states = [each.hidden_states[-2] if kind == "sdxl" else each[0] for each in encoded]
+    torch.testing.assert_close(words.tokens, torch.cat(states, -1)[0], rtol=1e-4, atol=1e-5)
+    if kind == "sdxl":
+        assert words.pooled is not None
+        torch.testing.assert_close(words.pooled, encoded[1].text_embeds[0], rtol=1e-4, atol=1e-5)
+
+
+def test_m3_a_file_of_xl_may_be_marked_as_predicting_v(tmp_path: Path) -> None:
+    made = save_checkpoint(tmp_path / "sdxl", tmp_path / "dreams.safetensors")
+    assert opened(made.file).scheduler_config["prediction_type"] == "epsilon"
+    marks = {"v_pred": torch.empty(0), "ztsnr": torch.empty(0)}
+    _save(load_file(made.file) | marks, made.file)
+
+    config = opened(made.file).scheduler_config
+
+    assert config["prediction_type"] == "v_prediction"
+    assert config["rescale_betas_zero_snr"] is True
+
+
+def test_m2_a_file_without_its_autoencoder_is_refused(tmp_path: Path) -> None:
+    made = save_checkpoint(tmp_path / "sd1", tmp_path / "dreams.safetensors")
+    _save(original_names.unet(made.unet.state_dict()), made.file)
+
+    with pytest.raises(ModelError, match="with U-Net, text encoder and autoencoder"):
+        opened(made.file)

@@ -13,7 +13,10 @@ from gpu.api import (
     Done,
     Fatal,
     Job,
+    Load,
+    Loaded,
     Loading,
+    NotLoaded,
     Preview,
     Ready,
     Submit,
@@ -101,4 +104,35 @@ def test_p4_a_model_that_is_not_there_is_fatal_and_says_what_to_do(tmp_path: Pat
     assert isinstance(fatal, Fatal)
     assert "check --model" in fatal.reason
     assert worker.wait() == 1
+    worker.close()
+
+
+def test_m12_a_registrys_models_are_listed_loaded_and_switched(
+    tmp_path: Path, tiny_folder: Path, kl_folder: Path
+) -> None:
+    registry = tmp_path / "models.toml"
+    registry.write_text(
+        f"[models.tiny]\npath = '{tiny_folder}'\n"
+        f"[models.like-sd]\npath = '{kl_folder}'\ntitle = 'Like SD'\n"
+        f"[models.gone]\npath = '{tmp_path / 'gone'}'\n"
+    )
+    worker = Worker(None, "--models", str(registry))
+    ready = worker.until(Ready)
+    assert isinstance(ready, Ready)
+    assert ready.model.id == "tiny"
+    assert [listing.id for listing in ready.models] == ["tiny", "like-sd", "gone", "embedded"]
+
+    worker.send(Load("like-sd"), Load("gone"))
+    info = worker.until(Loaded)
+    gone = worker.until(NotLoaded)
+    assert isinstance(info, Loaded)
+    assert (info.model.name, info.model.multiple_px) == ("Like SD", 8)
+    assert isinstance(gone, NotLoaded)
+    assert gone.model == "gone"
+    assert "found nothing there" in gone.reason
+
+    jobs = [job(steps=2, model=model) for model in ("like-sd", "tiny", "")]
+    worker.send(*map(Submit, jobs))
+    done = {event.job for event in (worker.until(Done) for _ in jobs) if isinstance(event, Done)}
+    assert done == {request.id for request in jobs}
     worker.close()

@@ -13,9 +13,10 @@ EXIT_TIMEOUT_S = 30
 
 
 class Worker:
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path | None = None, *flags: str) -> None:
+        chosen = [] if model is None else ["--model", str(model)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gpu.worker", "--model", str(model), "--threads", "1"],
+            [sys.executable, "-m", "gpu.worker", *chosen, *flags, "--threads", "1"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

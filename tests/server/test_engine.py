@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from gpu import api
 from server.core.messages import Engine as EngineStatus
-from server.engine import Engine, Patience, QueueFull
+from server.engine import Engine, ModelUnavailable, Patience, QueueFull
 from tests.support.scripted_worker import MODEL
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ async def test_e1_jobs_wait_for_the_worker_and_end_once(tmp_path: Path) -> None:
     async with rig(tmp_path, "loading,ready,serve") as it:
         it.engine.submit(job("early"))
         await it.heard.until_state("ready")
-        assert it.engine.status == EngineStatus(state="ready", model=MODEL)
+        assert it.engine.status == EngineStatus(state="ready", model=MODEL, infos=(MODEL,))
         it.engine.submit(job("late"))
         await it.heard.until_ended(2)
         kinds = [type(event).__name__ for event in it.heard.events]
@@ -264,3 +265,33 @@ async def test_e9_the_worker_s_standard_error_goes_to_the_log(
             it.engine.submit(job("a"))
             await it.heard.until_ended(1)
     assert "out of memory, or so" in caplog.text
+
+
+async def test_e10_a_model_is_described_once_loaded_and_then_known_to_all(tmp_path: Path) -> None:
+    async with rig(tmp_path, "ready,serve") as it:
+        asked = [asyncio.create_task(it.engine.describe("dreams")) for _ in range(2)]
+
+        first, second = await asyncio.gather(*asked)
+
+        assert first == second == msgspec.structs.replace(MODEL, id="dreams", name="dreams")
+        assert first in it.engine.status.infos
+        assert it.engine.status.model == MODEL
+        assert await it.engine.describe("dreams") is first
+
+
+async def test_e10_a_model_that_can_t_be_loaded_is_described_by_the_reason(tmp_path: Path) -> None:
+    async with rig(tmp_path, "ready,serve") as it:
+        with pytest.raises(ModelUnavailable, match="no weights"):
+            await it.engine.describe("broken")
+
+
+async def test_e10_who_asks_hears_after_a_restart_or_that_there_is_none(tmp_path: Path) -> None:
+    async with rig(tmp_path, "ready,die", "ready,serve") as it:
+        await it.heard.until_state("ready")
+        assert (await it.engine.describe("dreams")).id == "dreams"
+    (tmp_path / "other").mkdir()
+    async with rig(tmp_path / "other", "fatal") as it:
+        with pytest.raises(ModelUnavailable, match="teapot"):
+            await it.engine.describe("dreams")
+        with pytest.raises(ModelUnavailable, match="teapot"):
+            await it.engine.describe("dreams")

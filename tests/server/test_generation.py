@@ -10,9 +10,10 @@ import pytest
 from PIL import Image as Pixels
 
 from gpu import api
+from server.core.access import ACCESS_ID
 from server.core.errors import Refusal
 from server.core.messages import Cancel, Generate
-from server.core.records import Candidate, Delete, Frame, Image, Job, Patch
+from server.core.records import Access, Candidate, Delete, Frame, Image, Job, Patch
 from server.generation import Generation, Limits
 from tests.support import canvas
 from tests.support.fake_generation import ANN, BOB, MODEL, FakeBlobs, FakeRoom, Settings, Studio
@@ -86,6 +87,45 @@ async def test_g21_the_shape_is_checked_once_the_model_is_known() -> None:
         studio.engine.ready()
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert "make it less narrow" in studio.room.job("job").reason
+
+
+async def test_g48_a_frame_s_model_decides_the_picture_s_size_and_goes_with_the_job() -> None:
+    async with Studio() as studio:
+        large = msgspec.structs.replace(MODEL, id="large", native_px=128)
+        studio.engine.others = {"large": large}
+
+        (job,) = await asked(studio, canvas.frame(prompt="a tree", model="large"))
+
+        assert (job.model, job.width, job.height) == ("large", 128, 128)
+
+
+async def test_g48_a_sampler_that_the_model_lacks_gives_way_to_its_own() -> None:
+    async with Studio() as studio:
+        flow = msgspec.structs.replace(MODEL, id="flow", sampler="euler", samplers=("euler",))
+        studio.engine.others = {"flow": flow}
+
+        (job,) = await asked(studio, canvas.frame(model="flow", sampler="dpmpp_2m"))
+
+        assert job.sampler == "euler"
+
+
+async def test_g48_a_frame_that_names_no_model_has_the_room_s() -> None:
+    async with Studio() as studio:
+        studio.engine.others = {"large": msgspec.structs.replace(MODEL, id="large")}
+        studio.room.put(Access(id=ACCESS_ID, model="large"))
+
+        (job,) = await asked(studio)
+
+        assert job.model == "large"
+
+
+async def test_g48_a_frame_whose_model_can_t_be_used_fails_with_the_reason() -> None:
+    async with Studio() as studio:
+        studio.room.put(canvas.frame(prompt="a tree", model="gone"))
+        ask(studio)
+        await studio.room.until(lambda: studio.room.job("job").state == "failed")
+        assert studio.room.job("job").reason == "expected a model, got gone"
+        assert studio.engine.jobs == []
 
 
 async def test_g22_mask_strokes_ask_for_inpainting_on_paper() -> None:

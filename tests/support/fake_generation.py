@@ -14,7 +14,7 @@ from gpu import api
 from server.core.ids import PersonId, RoomId
 from server.core.messages import Engine, Preview
 from server.core.records import Candidate, Change, Delete, Job, Patch, Put, Record
-from server.engine import OnEvent, OnStatus, QueueFull
+from server.engine import ModelUnavailable, OnEvent, OnStatus, QueueFull
 from server.generation import Generation, Limits
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class FakeEngine:
         self.on_status = on_status
         self.is_ready = ready
         self.full = False
+        self.others: dict[str, api.ModelInfo] = {}
         self.jobs: list[api.Job] = []
         self.cancelled: list[str] = []
         self.news = asyncio.Event()
@@ -150,6 +151,11 @@ class FakeEngine:
         raw = {"state": state, "model": model, "t": "engine"}
         self.status = msgspec.convert(raw, Engine)
         self.on_status(self.status)
+
+    async def describe(self, model: str) -> api.ModelInfo:
+        if model not in self.others:
+            raise ModelUnavailable(f"expected a model, got {model}")
+        return self.others[model]
 
     def submit(self, job: api.Job) -> None:
         if self.full:

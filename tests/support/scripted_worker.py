@@ -18,6 +18,8 @@ import signal
 import sys
 from pathlib import Path
 
+import msgspec
+
 from gpu import api
 
 MODEL = api.ModelInfo(
@@ -44,6 +46,9 @@ def serve(*, hold: bool) -> None:
     while command := commands():
         if isinstance(command, api.Shutdown):
             return
+        if isinstance(command, api.Load):
+            say(look_up(command.model))
+            continue
         if isinstance(command, api.Cancel):
             say(api.Cancelled(command.job, "asked"))
             continue
@@ -53,6 +58,13 @@ def serve(*, hold: bool) -> None:
             box = (0, 0, job.width, job.height)
             say(api.Preview(job=job.id, step=1, steps=job.steps, box=box, jpeg=b"jpeg"))
             say(api.Done(job=job.id, png=b"png", seconds=0.1))
+
+
+def look_up(model: str) -> api.Event:
+    """Each model is there but one."""
+    if model == "broken":
+        return api.NotLoaded(model, "it has no weights: get them")
+    return api.Loaded(msgspec.structs.replace(MODEL, id=model, name=model))
 
 
 def die() -> None:

@@ -154,6 +154,7 @@ describe("what one may do", () => {
       open: true,
       role: "editor",
       talk: false,
+      model: "",
     } as const;
     expect(submitFault({ c: "put", record: access }, undefined)).toContain("server");
     expect(

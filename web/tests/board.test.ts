@@ -59,6 +59,7 @@ describe("talk", () => {
       open: true,
       role: "viewer",
       talk,
+      model: "",
     };
     const me = { session: "mine", person: "ann", name: "Ann", color: "#aa0000" } as const;
     const bench = new Bench();

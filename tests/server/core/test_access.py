@@ -9,6 +9,7 @@ from server.core import access, ids
 from server.core.access import EDITOR, STRANGER, Grant, Standing
 from server.core.deeds import (
     Ban,
+    ChooseModel,
     Clear,
     Deed,
     Kick,
@@ -467,3 +468,18 @@ def test_t17_a_timer_ends_by_the_servers_clock_and_one_runs_at_a_time() -> None:
     made.decide(StopTimer())
     assert TIMER_ID not in made.room.records
     assert made.decide(StopTimer()) == Settled(0)
+
+
+def test_g48_a_host_says_which_model_frames_use_that_name_none() -> None:
+    made = Founded()
+    made.decide(SetAccess(open=False))
+
+    made.decide(ChooseModel(model="dreams"))
+
+    assert access.access_of(made.room.records) == Access(
+        id=access.ACCESS_ID, by=ANN, open=False, model="dreams"
+    )
+    made.decide(SetAccess(open=True))
+    assert access.access_of(made.room.records).model == "dreams"
+    with pytest.raises(Refusal):
+        made.decide(ChooseModel(model=""), by=BOB, standing=EDITOR)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,8 +22,6 @@ from tests.server.net.serving import FakeGeneration, Served, settings_for
 from tests.server.net.test_hostile import stalled
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from starlette.applications import Starlette
 
 pytestmark = pytest.mark.anyio
@@ -116,8 +115,10 @@ def test_h6_flags_win_over_variables_and_both_over_defaults() -> None:
 
 
 def test_h6_the_worker_gets_and_knows_its_options() -> None:
-    settings = from_command_line(["--device", "cpu", "--low-vram"], {"ATELIER_MAX_BATCH": "4"})
-    assert set(settings.worker_flags) >= {"--device=cpu", "--max-batch=4", "--low-vram"}
+    flags = ["--device", "cpu", "--low-vram", "--models", "~/models.toml"]
+    settings = from_command_line(flags, {"ATELIER_MAX_BATCH": "4"})
+    models = f"--models={Path('~/models.toml').expanduser()}"
+    assert set(settings.worker_flags) >= {"--device=cpu", "--max-batch=4", "--low-vram", models}
     worker = [sys.executable, "-m", "gpu.worker", *settings.worker_flags, "--help"]
     assert subprocess.run(worker, capture_output=True, check=False).returncode == 0
 

@@ -102,6 +102,7 @@ export type Deed =
       readonly role: "editor" | "viewer";
       readonly talk: boolean;
     }
+  | { readonly d: "model"; readonly model: string }
   | { readonly d: "invite"; readonly role: Role; readonly expires_ms: number | null }
   | { readonly d: "revoke"; readonly invite: RecordId }
   | { readonly d: "role"; readonly person: string; readonly role: Role | null }
@@ -223,8 +224,15 @@ export interface ControlInfo {
   readonly kind: ControlKind;
 }
 
+/** A model that frames may ask for. */
+export interface ModelListing {
+  readonly id: string;
+  readonly title: string;
+}
+
 export interface ModelInfo {
   readonly name: string;
+  readonly id: string;
   /** Side of the square that the model was trained on. */
   readonly native_px: number;
   /** Width and height must be multiples of this. */
@@ -236,6 +244,8 @@ export interface ModelInfo {
   readonly steps: number;
   readonly guidance: number;
   readonly sampler: Sampler;
+  /** Those that it can be used with. */
+  readonly samplers: readonly Sampler[];
   readonly live_steps: number;
   /** Names of the adapters that frames may use. */
   readonly loras: readonly string[];
@@ -248,7 +258,11 @@ export interface EngineStatus {
   readonly t: "engine";
   readonly state: EngineState;
   readonly detail: string;
+  /** The default model. */
   readonly model: ModelInfo | null;
+  readonly models: readonly ModelListing[];
+  /** What is known of those that were loaded. */
+  readonly infos: readonly ModelInfo[];
 }
 
 export type DiskState = "ok" | "full" | "failing";

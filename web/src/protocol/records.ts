@@ -85,6 +85,8 @@ export interface Frame extends Base {
   readonly clip_skip: number;
   /** Weights by the names of the model's adapters; a patch sets all of them. */
   readonly loras: Readonly<Record<string, number>>;
+  /** An id of the models that the server lists; "" for the room's default one. */
+  readonly model: string;
   readonly steps: number;
   readonly guidance: number;
   /** null: a new one each time. */
@@ -209,7 +211,7 @@ export interface Candidate extends Base {
 /** Viewers see; editors change what isn't locked; hosts also decide about the room. */
 export type Role = "host" | "editor" | "viewer";
 
-/** Server-owned, one a room: who may come in without a link. */
+/** Server-owned, one a room: who may come in without a link, and what it draws with. */
 export interface Access extends Base {
   readonly type: "access";
   readonly open: boolean;
@@ -217,6 +219,8 @@ export interface Access extends Base {
   readonly role: "editor" | "viewer";
   /** Whether viewers may chat and comment. */
   readonly talk: boolean;
+  /** Of frames that name none; "" for the server's default one. */
+  readonly model: string;
 }
 
 /** Server-owned: what a host has decided about a person, or that they made the room. */

@@ -86,6 +86,7 @@ export const brushSize = between(0.5, 1_024);
 const blob = matching(/^[0-9a-f]{64}$/, "the SHA-256 of a picture");
 const z = matching(/^[0-9A-Za-z]{1,200}$/, "a fractional index");
 const name = text(80);
+const model = matching(/^([a-z0-9][a-z0-9._-]{0,63})?$/, "the id of a model");
 const versionName: Check = (value) => (value === "" ? "a name" : name(value));
 const line: Check = (value) => (value === "" ? "a text that isn't empty" : text(MAX_LINE)(value));
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
@@ -137,6 +138,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     negative: text(MAX_PROMPT),
     clip_skip: whole(0, 12),
     loras: mapOf(MAX_LORAS, partName, between(-4, 4)),
+    model,
     steps: whole(1, 100),
     guidance: between(0, 20),
     seed: optional(whole(0, 2 ** 32 - 1)),
@@ -188,7 +190,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     above: anyText,
     state: either("open", "accepted", "discarded"),
   },
-  access: { open: flag, role: either("editor", "viewer"), talk: flag },
+  access: { open: flag, role: either("editor", "viewer"), talk: flag, model },
   member: { person: recordId, name, role: optional(role), muted: flag, banned: flag },
   invite: { role, digest: anyText, expires_ms: optional(anyCount) },
   lock: { of: recordId },

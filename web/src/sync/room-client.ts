@@ -89,6 +89,7 @@ export interface RoomClient {
   readonly canUndo: boolean;
   readonly canRedo: boolean;
   readonly engine: EngineStatus;
+  /** The room's, as far as it is known, or the server's default one. */
   readonly model: ModelInfo | null;
   readonly limits: Limits | null;
   readonly person: string;

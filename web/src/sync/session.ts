@@ -79,7 +79,14 @@ interface Joining {
 }
 
 const WINDOW = 32;
-const STARTING: EngineStatus = { t: "engine", state: "starting", detail: "", model: null };
+const STARTING: EngineStatus = {
+  t: "engine",
+  state: "starting",
+  detail: "",
+  model: null,
+  models: [],
+  infos: [],
+};
 
 export class Session implements RoomClient {
   readonly roomId: string;
@@ -129,7 +136,9 @@ export class Session implements RoomClient {
     return this.#previews.latest;
   }
   get model(): ModelInfo | null {
-    return this.engine.model;
+    const access = this.records.get(":access:room");
+    const chosen = access?.type === "access" ? access.model : "";
+    return this.engine.infos.find((info) => info.id === chosen) ?? this.engine.model;
   }
   get person(): string {
     return this.#replica.person;

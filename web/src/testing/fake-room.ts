@@ -32,7 +32,8 @@ import type {
 } from "../sync/room-client";
 
 const MODEL: ModelInfo = {
-  name: "fake",
+  name: "Fake",
+  id: "fake",
   native_px: 256,
   multiple_px: 8,
   min_px: 64,
@@ -42,6 +43,7 @@ const MODEL: ModelInfo = {
   steps: 20,
   guidance: 4,
   sampler: "dpmpp_2m",
+  samplers: ["euler", "dpmpp_2m"],
   live_steps: 4,
   loras: ["ink", "gouache"],
   controls: [{ name: "controlnet", kind: "scribble" }],
@@ -60,7 +62,14 @@ export class FakeRoom implements RoomClient {
   role: Role = "host";
   isMuted = false;
   unsaved = 0;
-  engine: EngineStatus = { t: "engine", state: "ready", detail: "", model: MODEL };
+  engine: EngineStatus = {
+    t: "engine",
+    state: "ready",
+    detail: "",
+    model: MODEL,
+    models: [{ id: "fake", title: "Fake" }],
+    infos: [MODEL],
+  };
   readonly limits = { message_bytes: 1_000_000, blob_bytes: 10_000_000, blob_px: 16_000_000 };
   readonly person = "me";
   name = "Ada";

@@ -65,6 +65,7 @@ export function frame(id: string, fields: Partial<Frame> = {}): Frame {
     prompt: "",
     negative: "",
     clip_skip: 0,
+    model: "",
     loras: {},
     steps: 20,
     guidance: 4,

@@ -71,6 +71,7 @@ function defaults(model: ModelInfo | null) {
     negative: "",
     clip_skip: 0,
     loras: {},
+    model: "",
     steps: model?.steps ?? 20,
     guidance: model?.guidance ?? 4,
     seed: null,

@@ -24,6 +24,7 @@ const BLANK: Access = {
   open: true,
   role: "editor",
   talk: false,
+  model: "",
 };
 
 export class Council {

@@ -40,6 +40,7 @@ const en = {
   seed: "Seed",
   seedRandom: "a new one each time",
   sampler: "Sampler",
+  model: "Model",
   strength: "Strength",
   strengthHint: "How far from what is drawn below",
   count: "Pictures",
@@ -121,6 +122,7 @@ const en = {
   unban: "Let in again",
   takeBack: "Take back what they did",
   takeBackHint: "All that nobody else has changed since",
+  roomModel: "Model of this room",
   access: "Who may come in by the address",
   accesses: {
     draw: "Everyone, to draw",
@@ -321,6 +323,7 @@ const zh: Words = {
   seed: "种子",
   seedRandom: "每次不同",
   sampler: "采样器",
+  model: "模型",
   strength: "重绘幅度",
   strengthHint: "偏离下方画面的程度",
   count: "张数",
@@ -401,6 +404,7 @@ const zh: Words = {
   unban: "解除封禁",
   takeBack: "撤回其所有操作",
   takeBackHint: "之后没有被别人改动过的内容",
+  roomModel: "本房间的模型",
   access: "谁可以凭地址进入",
   accesses: {
     draw: "所有人，可作画",

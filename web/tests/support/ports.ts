@@ -16,7 +16,7 @@ export function makeWelcome(fields: Partial<Welcome> = {}): Welcome {
     mode: "snapshot",
     people: [],
     limits: { message_bytes: 1 << 20, blob_bytes: 1 << 25, blob_px: 1 << 26 },
-    engine: { t: "engine", state: "ready", detail: "", model: null },
+    engine: { t: "engine", state: "ready", detail: "", model: null, models: [], infos: [] },
     now_ms: 0,
     badge: "badge",
     ...fields,

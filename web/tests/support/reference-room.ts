@@ -175,7 +175,7 @@ export class ReferenceRoom {
       mode,
       people: [],
       limits: { message_bytes: 1 << 20, blob_bytes: 1 << 25, blob_px: 1 << 26 },
-      engine: { t: "engine", state: "ready", detail: "", model: null },
+      engine: { t: "engine", state: "ready", detail: "", model: null, models: [], infos: [] },
       now_ms: 0,
       badge: "badge",
     };

@@ -1,0 +1,181 @@
+"""What the flow-matching transformers share: Stable Diffusion 3, FLUX.1 and Z-Image.
+
+Their autoencoder, and how their steps shift with a picture's size. How a prompt is read and what
+the transformer is given is each family's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gpu.models.autoencoder import CLASSES, Autoencoder, autoencoder_dtype
+from gpu.models.checkpoint import check_component
+from gpu.models.parts import (
+    Reserve,
+    load_part,
+    load_tokenizer,
+    quieten,
+    read_json,
+    require_classes,
+    use_xformers,
+    weight_bytes,
+)
+from gpu.prompts import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from gpu.api import ControlInfo
+    from gpu.models.advice import Advice
+    from gpu.models.family import Adapters, LoadOptions, Report
+
+_PATCH = 2
+"""A token of the transformer is so many latent cells wide and high."""
+_MAX_PROMPTS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A model as it was read; `encoders` and `tokenizers` by their names in the folder."""
+
+    name: str
+    transformer: Any
+    vae: Any
+    encoders: Mapping[str, Any]
+    tokenizers: Mapping[str, Any]
+    scheduler_config: Mapping[str, Any]
+
+
+class FlowFamily:
+    """See `family.Family` for the methods; a subclass reads prompts and denoises."""
+
+    adapter_names: tuple[str, ...] = ()
+    controls: tuple[ControlInfo, ...] = ()
+    fills = False
+    takes_guidance = False
+    native_px = 1024
+    usual: Advice
+
+    def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
+        self.name = parts.name
+        self.device = options.device
+        self.dtype = options.dtype
+        self.scheduler_config = parts.scheduler_config
+        self._transformer = parts.transformer.to(options.device).eval()
+        encoders = [encoder.eval() for encoder in parts.encoders.values()]
+        self._reserve = Reserve([*encoders, parts.vae.eval()], options)
+        self._autoencoder = Autoencoder(parts.vae, options, self._reserve)
+        self.latent_channels = self._autoencoder.channels
+        self.latent_factor = self._autoencoder.factor
+        self.draws_posterior = self._autoencoder.draws_posterior
+        self.multiple_px = self.latent_factor * _PATCH
+        self.num_bytes = weight_bytes([self._transformer, parts.vae, *encoders])
+        if options.attention == "xformers":
+            use_xformers(self._transformer, options, report)
+
+    def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
+        if any(chosen.values()):
+            raise ValueError(f"{self.name} takes no adapters: remove {', '.join(chosen)}")
+        return ()
+
+    def take_control(self, name: str) -> Any:
+        raise ValueError(f"{self.name} takes no controls: choose none instead of {name}")
+
+    def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self._autoencoder.encode(pixels, generator)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self._autoencoder.decode(latents)
+
+    def pace(self, scheduler: Any, num_steps: int, size: tuple[int, int]) -> None:
+        """Even steps, shifted by the picture's size where the scheduler does that."""
+        even = torch.linspace(1.0, 1 / num_steps, num_steps, dtype=torch.float64).tolist()
+        scheduler.set_timesteps(sigmas=even, mu=shift(scheduler.config, size))
+
+
+def shift(config: Mapping[str, Any], size: tuple[int, int], most: float = 1.15) -> float:
+    """How far steps go towards noise for latents of a size, linear in its tokens (Esser et al.
+    2024); `most` is for a config that doesn't say."""
+    least, fewest = config.get("base_shift", 0.5), config.get("base_image_seq_len", 256)
+    most, highest = config.get("max_shift", most), config.get("max_image_seq_len", 4096)
+    slope = (most - least) / (highest - fewest)
+    num_tokens = (size[0] // _PATCH) * (size[1] // _PATCH)
+    return float(num_tokens * slope + (least - slope * fewest))
+
+
+class PlainReader:
+    """Embeds prompts by an encoder that knows no weights, and remembers the latest."""
+
+    def __init__(self, encode: Callable[[str], Tensor]) -> None:
+        """`encode` makes (tokens, width) of a text."""
+        self._embed = lru_cache(maxsize=_MAX_PROMPTS)(encode)
+
+    def read(self, text: str) -> Tensor:
+        return self._embed(plain(text))
+
+
+def plain(text: str) -> str:
+    """A prompt without its syntax: what weights and BREAK would say is lost."""
+    return " ".join("".join(span.text for span in passage) for passage in parse(text))
+
+
+def padded_ids(tokenizer: Any, text: str, length: int, device: torch.device) -> Tensor:
+    """(1, length) token ids of a text, cut or filled up."""
+    found = tokenizer(
+        text, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+    return found.input_ids.to(device)
+
+
+def load_parts(
+    options: LoadOptions,
+    classes: Mapping[str, str],
+    transformer: str,
+    encoders: Mapping[str, Sequence[str]],
+    report: Report,
+) -> Parts:
+    """Read a diffusers folder; `encoders` has the classes of each text encoder that has to be
+    there, and each has a tokenizer of the same number. Raises ModelError."""
+    folder = options.path
+    require_classes(folder, classes, {"transformer": (transformer,), "vae": CLASSES, **encoders})
+    for name in ("transformer", "vae", *encoders):
+        check_component(folder / name)
+    report("importing the model's classes")
+    import diffusers
+    import transformers
+
+    quieten()
+    report("reading the weights")
+    dtype = autoencoder_dtype(classes["vae"], options)
+    return Parts(
+        name=folder.resolve().name,
+        transformer=load_part(
+            getattr(diffusers, transformer), folder / "transformer", options.dtype
+        ),
+        vae=load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype),
+        encoders={
+            name: load_part(
+                getattr(transformers, classes[name]),
+                folder / name,
+                _encoder_dtype(classes[name], options),
+            )
+            for name in encoders
+        },
+        tokenizers={
+            tokenizer: load_tokenizer(transformers.AutoTokenizer, folder / tokenizer)
+            for tokenizer in (name.replace("text_encoder", "tokenizer") for name in encoders)
+        },
+        scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
+    )
+
+
+def _encoder_dtype(name: str, options: LoadOptions) -> torch.dtype:
+    """CLIP is small; T5 and Qwen take most of the memory, and fp16 is too narrow for them."""
+    is_small = name.startswith("CLIP") or options.dtype == torch.float16
+    return torch.float32 if is_small else options.dtype

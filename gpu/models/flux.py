@@ -1,0 +1,130 @@
+"""FLUX.1 (Black Forest Labs 2024): flow matching, T5 for the words and CLIP for their sum.
+
+Guidance is an input of the dev model, which was distilled from guided pictures; schnell takes
+none. There is no negative prompt, and T5 reads a prompt without weights. Loads a diffusers folder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from gpu.models.advice import Advice
+from gpu.models.family import ModelError, Reading, Words
+from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts, padded_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from gpu.models.family import Family, LoadOptions, Report, Row
+
+_PLAIN = Reading()
+_T5_TOKENS = 512
+_PATCH = 2
+_DEV = Advice(steps=28, guidance=3.5, sampler="euler", live_steps=8)
+_SCHNELL = Advice(steps=4, guidance=1.0, sampler="euler")
+
+
+class Flux(FlowFamily):
+    takes_guidance = True
+
+    def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
+        super().__init__(parts, options, report)
+        self._clip = parts.encoders["text_encoder"]
+        self._clip_tokenizer = parts.tokenizers["tokenizer"]
+        self._t5 = parts.encoders["text_encoder_2"]
+        self._t5_tokenizer = parts.tokenizers["tokenizer_2"]
+        is_guided = bool(self._transformer.config.guidance_embeds)
+        self.usual = _DEV if is_guided else _SCHNELL
+        self._sums, self._readers = PlainReader(self._sum), PlainReader(self._tokens)
+
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:
+        return Words(self._readers.read(text), self._sums.read(text))
+
+    def encode_pair(
+        self, prompt: str, negative: str, reading: Reading = _PLAIN
+    ) -> tuple[Words, Words]:
+        return self.encode_prompt(prompt), self.encode_prompt(negative)
+
+    def _tokens(self, text: str) -> Tensor:
+        ids = padded_ids(self._t5_tokenizer, text, _T5_TOKENS, self.device)
+        with self._reserve.fetched(), torch.inference_mode():
+            tokens: Tensor = self._t5(ids)[0][0]
+        return tokens.to(self.dtype)
+
+    def _sum(self, text: str) -> Tensor:
+        length = self._clip_tokenizer.model_max_length
+        ids = padded_ids(self._clip_tokenizer, text, length, self.device)
+        with self._reserve.fetched(), torch.inference_mode():
+            pooled: Tensor = self._clip(ids).pooler_output[0]
+        return pooled.to(self.dtype)
+
+    def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
+        tokens = torch.stack([row.words.tokens for row in rows])
+        pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
+        height, width = latents.shape[2:]
+        output: Tensor = self._transformer(
+            hidden_states=packed(latents.to(self.dtype)),
+            timestep=(timesteps / 1000).to(self.dtype),
+            guidance=self._guidance(rows),
+            pooled_projections=torch.stack(pooled),
+            encoder_hidden_states=tokens,
+            txt_ids=torch.zeros(tokens.shape[1], 3, device=self.device, dtype=self.dtype),
+            img_ids=places(height, width).to(self.device, self.dtype, non_blocking=True),
+            return_dict=False,
+        )[0]
+        return unpacked(output, height, width)
+
+    def _guidance(self, rows: Sequence[Row]) -> Tensor | None:
+        if not self._transformer.config.guidance_embeds:
+            return None
+        scales = torch.tensor([row.guidance for row in rows])
+        return scales.to(self.device, non_blocking=True)
+
+
+def packed(latents: Tensor) -> Tensor:
+    """(R, C, h, w) to (R, h/2 * w/2, 4C): a token is a patch of 2 x 2 cells."""
+    rows, channels, height, width = latents.shape
+    patches = latents.reshape(rows, channels, height // _PATCH, _PATCH, width // _PATCH, _PATCH)
+    return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
+    """What `packed` made, as it was."""
+    rows, _, channels = tokens.shape
+    patches = tokens.reshape(
+        rows, height // _PATCH, width // _PATCH, channels // _PATCH**2, _PATCH, _PATCH
+    )
+    return patches.permute(0, 3, 1, 4, 2, 5).reshape(rows, -1, height, width)
+
+
+def places(height: int, width: int) -> Tensor:
+    """(h/2 * w/2, 3): 0, row and column of each token."""
+    grid = torch.zeros(height // _PATCH, width // _PATCH, 3)
+    grid[..., 1] = torch.arange(height // _PATCH)[:, None]
+    grid[..., 2] = torch.arange(width // _PATCH)[None]
+    return grid.flatten(0, 1)
+
+
+def claims(parts: Mapping[str, str]) -> bool:
+    """Whether a folder's parts, by name and class, are this family's."""
+    return parts.get("transformer") == "FluxTransformer2DModel"
+
+
+def load_folder(options: LoadOptions, classes: Mapping[str, str], report: Report) -> Family:
+    """Load a diffusers folder; raises ModelError."""
+    encoders = {"text_encoder": ("CLIPTextModel",), "text_encoder_2": ("T5EncoderModel",)}
+    parts = load_parts(options, classes, "FluxTransformer2DModel", encoders, report)
+    taken, wanted = (
+        int(parts.transformer.config.in_channels),
+        _PATCH**2 * parts.vae.config.latent_channels,
+    )
+    if taken != wanted:
+        raise ModelError(
+            f"{options.path}: expected a transformer of {wanted} channels, got {taken}: "
+            "fill, depth, canny and redux models can't be used"
+        )
+    return Flux(parts, options, report)
