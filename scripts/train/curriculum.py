@@ -25,7 +25,7 @@ OTHER_SHAPES: Final[tuple[Shape, ...]] = (
     (192, 192), (320, 320), (192, 288), (288, 192), (256, 384), (384, 256),
 )  # fmt: skip
 # Every so many batches one of another shape, all of one shape since a batch is one tensor.
-_SHAPED_EVERY: Final = 6
+_SHAPED_EVERY: Final = 10
 # How much more an error counts where a thing is. Most cells of a picture are background, which is
 # learnt in no time; small things would otherwise be learnt last.
 _THING_WEIGHT: Final = 3.0

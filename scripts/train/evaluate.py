@@ -164,7 +164,7 @@ class Evaluation:
     def sheets(self) -> None:
         """The model card's pictures: every kind twice, and unpicked samples."""
         pictures = sample_pictures(self.pipeline, self.device, sheet_prompts(), Sampling())
-        grid(pictures, SHEET_COLUMNS, 112).save(self.model / "samples.jpg", quality=84)
+        grid(pictures, SHEET_COLUMNS, 112).save(self.model / "samples.webp", quality=76, method=6)
         single = things(self.seed + 3, 1, "en") + things(self.seed + 3, 1, "zh")
         asked = single[:: len(single) // (_UNPICKED // 2)][: _UNPICKED // 2]
         asked += several(self.seed + 3, _UNPICKED // 4, 2, "en")
@@ -172,7 +172,7 @@ class Evaluation:
         pictures = sample_pictures(
             self.pipeline, self.device, [r.prompt for r in asked], Sampling()
         )
-        grid(pictures, 8, 112).save(self.model / "unpicked.jpg", quality=84)
+        grid(pictures, 8, 112).save(self.model / "unpicked.webp", quality=76, method=6)
         lines = [f"{i // 8 + 1}.{i % 8 + 1} {request.prompt}" for i, request in enumerate(asked)]
         (self.work / "unpicked.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

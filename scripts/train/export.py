@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES: Final = 25_000_000
 # Written by people or by `evaluate`, not by `export`; kept when the weights are replaced.
-_KEPT: Final = ("MODEL_CARD.md", "samples.jpg", "unpicked.jpg", "studio.json")
+_KEPT: Final = ("MODEL_CARD.md", "samples.webp", "unpicked.webp", "studio.json")
 # What is trained on top of the model, as folders beside its parts.
 _ON_TOP: Final = ("controlnet", "loras")
 
@@ -64,6 +64,7 @@ def export(pipeline: StableDiffusionPipeline, work: Path, target: Path) -> int:
             shutil.copytree(work / name, beside / name)
     for weights in beside.rglob("*.safetensors"):
         _halve(weights)
+    _compact(beside / "tokenizer" / "tokenizer.json")
     for path in [target / name for name in _KEPT if (target / name).exists()]:
         shutil.copy2(path, beside / path.name)
     _refresh_card(beside / "MODEL_CARD.md")
@@ -79,6 +80,13 @@ def export(pipeline: StableDiffusionPipeline, work: Path, target: Path) -> int:
 
 def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _compact(path: Path) -> None:
+    """The same JSON without its indentation, which is half of it."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    compact = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    path.write_text(compact + "\n", encoding="utf-8")
 
 
 def _refresh_card(path: Path) -> None:

@@ -12,12 +12,15 @@ from torch import Tensor
 from .autoencoder import to_tensor
 from .devices import Device, Progress, load_checkpoint, save_checkpoint
 from .sampling import Stage, sample_scene
-from .scenes import SIZE_PX, Scene, draw_scene
+from .scenes import SIZE_PX, Scene, draw_scene, layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from diffusers import AutoencoderTiny
+
+    from .scenes import Spot
 
 # Height and width in pixels.
 Shape = tuple[int, int]
@@ -47,12 +50,13 @@ def encode_shard(
     size: int,
     shape: Shape = SQUARE,
     style: str | None = None,
+    arrange: Callable[[Scene], list[Spot]] = layout,
 ) -> LatentSet:
     rng = random.Random(f"{stage} {seed}")
     scenes = [sample_scene(rng, stage, style=style) for _ in range(size)]
     parts = []
     for i in range(0, size, _BATCH):
-        batch = to_tensor([draw_scene(scene, *shape) for scene in scenes[i : i + _BATCH]])
+        batch = to_tensor([draw_scene(scene, *shape, arrange) for scene in scenes[i : i + _BATCH]])
         with device.autocast():
             parts.append(vae.encoder(batch.to(device.name)).half().cpu())
     return LatentSet(torch.cat(parts).contiguous(), scenes)

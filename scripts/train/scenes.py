@@ -7,7 +7,7 @@ what the picture lacks.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -20,6 +20,8 @@ from .styles import finish, open_canvas
 from .things import THINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
 Position = Literal[
@@ -179,14 +181,38 @@ def _reach(kind: str) -> tuple[float, float]:
     return (rows[0] - size_px / 2) / unit_px, (rows[-1] + 1 - size_px / 2) / unit_px
 
 
+def loose_layout(scene: Scene) -> list[Spot]:
+    """As `layout`, but everything is somewhere near and of another size, by the scene's seed.
+
+    No caption says it, so only who sees the drawing knows where things are.
+    """
+    rng = random.Random(f"loose {scene.seed}")
+    # One thing has all the room there is, several must not cover one another.
+    reach = 0.2 if len(layout(scene)) == 1 else 0.05
+    return [_loosened(spot, reach, rng) for spot in layout(scene)]
+
+
+def _loosened(spot: Spot, reach: float, rng: random.Random) -> Spot:
+    extent = spot.extent * rng.uniform(0.55, 1.1)
+    room = max(0.0, 0.5 - extent)
+    right, down = (
+        min(max(offset + rng.uniform(-reach, reach), -room), room)
+        for offset in (spot.right, spot.down)
+    )
+    return replace(spot, right=right, down=down, extent=extent)
+
+
 def draw_scene(
-    scene: Scene, height_px: int = SIZE_PX, width_px: int = SIZE_PX
+    scene: Scene,
+    height_px: int = SIZE_PX,
+    width_px: int = SIZE_PX,
+    arrange: Callable[[Scene], list[Spot]] = layout,
 ) -> npt.NDArray[np.uint8]:
-    """The picture of a scene, uint8 (height_px, width_px, 3)."""
+    """The picture of a scene, uint8 (height_px, width_px, 3); `arrange` says what goes where."""
     rng = random.Random(scene.seed)
     canvas = open_canvas(scene.style, height_px, width_px)
     draw_place(canvas, scene.place, rng)
-    for spot in layout(scene):
+    for spot in arrange(scene):
         _draw_thing(canvas, spot, rng)
     return finish(scene.style, canvas, rng)
 

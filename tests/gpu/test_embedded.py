@@ -67,6 +67,19 @@ def test_g2_both_languages_and_two_things_share_a_batch(worker: Worker, ready: R
     assert not is_red(pair[112:144, 168:200])
 
 
+def test_g42_adapter_turns_its_own_picture_dark_and_no_other(worker: Worker, ready: Ready) -> None:
+    plain, neon = paint(
+        worker,
+        ask("a red heart on a white background"),
+        ask("a red heart on a white background", loras={"neon": 1.0}),
+    )
+
+    assert ready.model.loras == ("blueprint", "neon", "sticker")
+    assert plain[:20].mean() > 190
+    assert neon[:20].mean() < 80
+    assert is_red(plain[112:144, 112:144])
+
+
 def test_g5_masked_thing_appears_and_the_rest_stays(worker: Worker, ready: Ready) -> None:
     paper = np.full((SIDE, SIDE, 4), 255, np.uint8)
     mask = np.zeros((SIDE, SIDE), np.uint8)

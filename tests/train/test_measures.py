@@ -13,15 +13,20 @@ from scripts.train.judge import CROP_PX, Judge, accuracy, crop
 from scripts.train.measures import blob, edge_f1, middle_square, painted
 from scripts.train.requests import centred, several, things
 from scripts.train.sampling import is_held_out
-from scripts.train.scenes import Item, Scene, draw_scene, single
+from scripts.train.scenes import Item, Scene, draw_scene, loose_layout, single
 from scripts.train.things import KINDS
 
 
 def test_edges_of_a_scene_follow_its_own_lines_and_no_others() -> None:
     cat, boat = single("cat", "red", "white", seed=1), single("boat", "red", "white", seed=1)
 
-    assert edge_f1(draw_scene(cat), scribble(cat)) > 0.75
-    assert edge_f1(draw_scene(cat), scribble(boat)) < 0.6
+    def drawn_loosely(scene: Scene) -> np.ndarray:
+        return draw_scene(scene, arrange=loose_layout)
+
+    assert edge_f1(drawn_loosely(cat), scribble(cat)) > 0.75
+    assert edge_f1(drawn_loosely(cat), scribble(boat)) < 0.6
+    # The same cat where its caption leads one to expect it.
+    assert edge_f1(draw_scene(cat), scribble(cat)) < 0.6
 
 
 def test_a_blank_picture_follows_no_line() -> None:

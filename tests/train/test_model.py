@@ -16,7 +16,7 @@ from scripts.train.colours import COLOURS, distance
 from scripts.train.export import LIMIT_BYTES, folder_bytes
 from scripts.train.places import PLAIN, plain_colour
 from scripts.train.sampling import STAGES, sample_scene
-from scripts.train.styles import STYLES
+from scripts.train.styles import EXTRA_STYLES, STYLES
 from scripts.train.text import LONGEST_CAPTION, load_tokenizer
 from scripts.train.words import COLOUR_WORDS, NOUNS
 
@@ -40,9 +40,10 @@ def test_folder_is_small_and_holds_only_safetensors() -> None:
     suffixes = {path.suffix for path in MODEL.rglob("*") if path.is_file()}
 
     assert folder_bytes(MODEL) <= LIMIT_BYTES
-    assert suffixes <= {".json", ".safetensors", ".md", ".jpg", ".png"}
-    # Text encoder, UNet, autoencoder.
-    assert len(list(MODEL.rglob("*.safetensors"))) == 3
+    assert suffixes <= {".json", ".safetensors", ".md", ".webp"}
+    # Text encoder, UNet, autoencoder, and an adapter for each extra style.
+    assert len(list(MODEL.rglob("*.safetensors"))) == 3 + len(EXTRA_STYLES)
+    assert all(path.stat().st_size <= 500_000 for path in (MODEL / "loras").iterdir())
 
 
 def test_folder_names_no_machine_paths() -> None:
@@ -130,13 +131,26 @@ def test_two_things_keep_their_colours_and_sides(
     assert nearest(picture[112:144, 168:200], COLOURS) == "blue"
 
 
+def test_adapter_changes_the_style(pipeline: StableDiffusionPipeline) -> None:
+    prompt = "a red heart on a white background"
+    plain = draw(pipeline, prompt)
+    pipeline.load_lora_weights(MODEL / "loras", weight_name="neon.safetensors")
+    neon = draw(pipeline, prompt)
+    pipeline.unload_lora_weights()
+
+    # White paper by itself, a dark night with the adapter.
+    assert plain[:16].mean() > 0.8
+    assert neon[:16].mean() < 0.3
+    assert np.array_equal(draw(pipeline, prompt), plain)
+
+
 def test_other_sizes_are_drawn(pipeline: StableDiffusionPipeline) -> None:
     picture = pipeline(
         "a boat on the sea",
         height=192,
-        width=320,
+        width=288,
         num_inference_steps=1,
         generator=torch.Generator().manual_seed(0),
     ).images[0]
 
-    assert picture.size == (320, 192)
+    assert picture.size == (288, 192)

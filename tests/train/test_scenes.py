@@ -12,7 +12,15 @@ from scripts.train.brush import Brush, Canvas
 from scripts.train.colours import COLOURS, distance
 from scripts.train.places import PLACES, draw_place
 from scripts.train.sampling import STAGES, is_held_out, sample_scene, stands_out
-from scripts.train.scenes import POSITIONS, Item, Position, Scene, draw_scene, single
+from scripts.train.scenes import (
+    POSITIONS,
+    Item,
+    Position,
+    Scene,
+    draw_scene,
+    loose_layout,
+    single,
+)
 from scripts.train.styles import EXTRA_STYLES, SCRIBBLE, SILHOUETTE, STYLES
 from scripts.train.things import KINDS, THINGS
 
@@ -200,3 +208,16 @@ def test_place_covers_the_canvas_in_any_aspect(place: str) -> None:
 
     assert canvas.pixels.min() >= 0
     assert canvas.image().shape == (192, 320, 3)
+
+
+def test_a_loose_layout_moves_things_within_the_picture() -> None:
+    scenes = [single("cat", "red", "snow", seed=seed) for seed in range(60)]
+    spots = [loose_layout(scene)[0] for scene in scenes]
+
+    assert loose_layout(scenes[0]) == loose_layout(scenes[0])
+    for spot in spots:
+        assert abs(spot.right) + spot.extent <= 0.5 + 1e-9
+        assert abs(spot.down) + spot.extent <= 0.5 + 1e-9
+    assert max(spot.right for spot in spots) > 0.12
+    assert min(spot.down for spot in spots) < -0.12
+    assert max(spot.extent for spot in spots) > 1.6 * min(spot.extent for spot in spots)
