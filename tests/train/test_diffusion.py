@@ -108,7 +108,7 @@ def test_curriculum_never_drops_what_came_before() -> None:
 
 def test_curriculum_mixes_other_shapes_in_at_the_end() -> None:
     curriculum, opened = make_curriculum()
-    shapes = {tuple(curriculum.batch(samples=300, size=4)[0].shape[2:]) for _ in range(400)}
+    shapes = {tuple(curriculum.batch(samples=300, size=4)[0].shape[2:]) for _ in range(1500)}
 
     # Small, large, 2:3 and 3:2, small and large.
     others = {(12, 12), (20, 20), (12, 18), (18, 12), (16, 24), (24, 16)}
