@@ -82,10 +82,9 @@ def save_adapter(folder: Path, style: str, weights: dict[str, Tensor]) -> None:
 
 
 def _draw(trained: Trained, style: str, seed: int) -> LatentSet:
-    parts = [
-        encode_shard(trained.vae, trained.device, stage, seed, _SCENES[stage], style=style)
-        for stage in STAGES
-    ]
-    return LatentSet(
-        torch.cat([part.latents for part in parts]), [s for part in parts for s in part.scenes]
+    return LatentSet.joined(
+        [
+            encode_shard(trained.vae, trained.device, stage, seed, _SCENES[stage], style=style)
+            for stage in STAGES
+        ]
     )

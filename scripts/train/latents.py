@@ -36,6 +36,12 @@ class LatentSet:
     latents: Tensor
     scenes: list[Scene]
 
+    @classmethod
+    def joined(cls, sets: list[LatentSet]) -> LatentSet:
+        return cls(
+            torch.cat([one.latents for one in sets]), [s for one in sets for s in one.scenes]
+        )
+
     def pick(self, rng: random.Random, count: int) -> tuple[Tensor, list[Scene]]:
         rows = [rng.randrange(len(self.scenes)) for _ in range(count)]
         return self.latents[rows].float(), [self.scenes[row] for row in rows]
@@ -88,6 +94,4 @@ def open_latents(
             )
         sets.append(shard)
         progress.report((i + 1) * SHARD)
-    return LatentSet(
-        torch.cat([one.latents for one in sets]), [scene for one in sets for scene in one.scenes]
-    )
+    return LatentSet.joined(sets)

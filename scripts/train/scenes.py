@@ -187,9 +187,10 @@ def loose_layout(scene: Scene) -> list[Spot]:
     No caption says it, so only who sees the drawing knows where things are.
     """
     rng = random.Random(f"loose {scene.seed}")
+    spots = layout(scene)
     # One thing has all the room there is, several must not cover one another.
-    reach = 0.2 if len(layout(scene)) == 1 else 0.05
-    return [_loosened(spot, reach, rng) for spot in layout(scene)]
+    reach = 0.2 if len(spots) == 1 else 0.05
+    return [_loosened(spot, reach, rng) for spot in spots]
 
 
 def _loosened(spot: Spot, reach: float, rng: random.Random) -> Spot:

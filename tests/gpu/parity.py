@@ -9,14 +9,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gpu.models.family import LoadOptions
+from gpu.models.load import load
+from gpu.previews import fit
+from gpu.runner import Runner
 from gpu.sched.work import Seat, StepPlan
 from tests.gpu.pictures import gradient, job, picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gpu.api import Job, Picture
-    from gpu.runner import Runner
+    from gpu.samplers.table import Tables
 
 SIDE = 64
 TASKS = ("txt2img", "img2img", "inpaint")
@@ -35,6 +40,12 @@ def run(runner: Runner, jobs: Sequence[Job]) -> list[Tensor]:
             if painting.step == painting.table.num_steps:
                 final[painting.job] = runner.release(painting.job).latents
     return [final[job.id] for job in jobs]
+
+
+def in_half(folder: Path, tables: Tables) -> Runner:
+    """A runner of the model in this folder, loaded in bfloat16."""
+    family = load(LoadOptions(folder, torch.device("cpu"), torch.bfloat16), lambda _: None)
+    return Runner(family, tables, fit(family, 2)[0])
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:

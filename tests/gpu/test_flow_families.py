@@ -13,7 +13,7 @@ from gpu.models.load import load
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import SamplerError, Tables
-from tests.gpu.parity import SIDE, TASKS, relative_error, run, stock, task
+from tests.gpu.parity import SIDE, TASKS, in_half, relative_error, run, stock, task
 from tests.gpu.tiny_flows import save_flux, save_sd3, save_z_image
 
 if TYPE_CHECKING:
@@ -142,10 +142,9 @@ def test_m14_half_the_precision_makes_nearly_the_same(
     models: Callable[[str], Model], model: str
 ) -> None:
     whole = models(model)
-    family = load(LoadOptions(whole.folder, torch.device("cpu"), torch.bfloat16), lambda _: None)
     request = task("inpaint", sampler="euler", steps=3)
 
-    (rough,) = run(Runner(family, whole.tables, fit(family, 2)[0]), [request])
+    (rough,) = run(in_half(whole.folder, whole.tables), [request])
 
     (exact,) = run(whole.runner, [request])
     assert relative_error(rough, exact) < 0.05

@@ -16,7 +16,7 @@ from gpu.models.load import load
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
-from tests.gpu.parity import SIDE, TASKS, opened, relative_error, run, stock, task
+from tests.gpu.parity import SIDE, TASKS, in_half, opened, relative_error, run, stock, task
 from tests.gpu.pictures import gradient, picture
 from tests.gpu.tiny_unets import save_sd, save_sdxl, save_xl_extras
 
@@ -204,10 +204,9 @@ def test_m10_half_the_precision_makes_nearly_the_same(
     models: Callable[[str], Model], model: str
 ) -> None:
     whole = models(model)
-    family = load(LoadOptions(whole.folder, torch.device("cpu"), torch.bfloat16), lambda _: None)
     request = task("inpaint", sampler="euler", steps=3)
 
-    (rough,) = run(Runner(family, whole.tables, fit(family, 2)[0]), [request])
+    (rough,) = run(in_half(whole.folder, whole.tables), [request])
 
     (exact,) = run(whole.runner, [request])
     assert relative_error(rough, exact) < 0.05

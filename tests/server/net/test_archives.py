@@ -44,12 +44,6 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
-        yield http
-
-
-@pytest.fixture
 async def ann(served: Served, http: httpx.AsyncClient) -> AsyncIterator[RoomClient]:
     """The host of a room with all sorts of things in it, whose badge `http` shows."""
     async with RoomClient(served.url, served.new_room_id(), name="Ann") as ann:

@@ -8,7 +8,6 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    import httpx
+
 pytestmark = pytest.mark.anyio
 
 
@@ -27,12 +28,6 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     settings = settings_for(tmp_path, max_blob_bytes=100_000, max_blob_px=1_000_000)
     async with serving(settings) as served:
         yield served
-
-
-@pytest.fixture
-async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
-        yield http
 
 
 @pytest.fixture
