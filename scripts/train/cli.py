@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from diffusers import AutoencoderTiny
 
@@ -63,29 +63,36 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def _add_options(stage: argparse.ArgumentParser, name: str) -> None:
+    for stages, option, settings in _options():
+        if name in (*stages.split(), "all"):
+            stage.add_argument(option, **settings)
+
+
+def _options() -> list[tuple[str, str, dict[str, Any]]]:
+    """The stages that take it, its name, and what `add_argument` is told of it."""
     plan = UNetPlan()
-    if name in ("autoencoder", "all"):
-        stage.add_argument("--autoencoder-steps", type=int, default=2600)
-    if name in ("text", "all"):
-        stage.add_argument("--text-steps", type=int, default=1800)
-    if name in ("unet", "all"):
-        stage.add_argument("--samples", type=int, default=plan.num_samples)
-        stage.add_argument("--batch", type=int, default=plan.batch)
-        for field in dataclasses.fields(CurriculumPlan):
-            option = f"--{field.name.replace('_', '-')}"
-            stage.add_argument(option, type=int, default=field.default)
-        stage.add_argument("--compile", action="store_true", help="torch.compile: minutes, once")
-    if name in ("autoencoder", "unet", "all"):
-        stage.add_argument("--start-from", type=Path, help="teach this exported model further")
-    if name in ("lora", "all"):
-        stage.add_argument("--lora-samples", type=int, default=6400)
-    if name in ("control", "all"):
-        stage.add_argument("--control-samples", type=int, default=25_600)
-    if name in ("decoder", "all"):
-        stage.add_argument("--decoder-steps", type=int, default=900)
-    if name in ("evaluate", "all"):
-        stage.add_argument("--json", action="store_true", help="print figures as JSON")
-        stage.add_argument("--per-kind", type=int, default=3, help="pictures for each kind")
+    curriculum: dict[str, int] = dataclasses.asdict(plan.curriculum)
+    counted: list[tuple[str, str, int]] = [
+        ("autoencoder", "--autoencoder-steps", 2600),
+        ("text", "--text-steps", 1800),
+        ("unet", "--samples", plan.num_samples),
+        ("unet", "--batch", plan.batch),
+        ("lora", "--lora-samples", 6400),
+        ("control", "--control-samples", 25_600),
+        ("decoder", "--decoder-steps", 900),
+        *(("unet", f"--{name.replace('_', '-')}", value) for name, value in curriculum.items()),
+    ]
+    compiles = {"action": "store_true", "help": "torch.compile: minutes, once"}
+    as_json = {"action": "store_true", "help": "print figures as JSON"}
+    per_kind = {"type": int, "default": 3, "help": "pictures for each kind"}
+    start = {"type": Path, "help": "teach this exported model further"}
+    return [
+        *((stage, option, {"type": int, "default": value}) for stage, option, value in counted),
+        ("unet control", "--compile", compiles),
+        ("autoencoder unet", "--start-from", start),
+        ("evaluate", "--json", as_json),
+        ("evaluate", "--per-kind", per_kind),
+    ]
 
 
 def _device(options: argparse.Namespace) -> Device:
@@ -129,7 +136,9 @@ def lora(options: argparse.Namespace) -> None:
 
 
 def control(options: argparse.Namespace) -> None:
-    train_control(options.work, _device(options), options.seed, options.control_samples)
+    train_control(
+        options.work, _device(options), options.seed, options.control_samples, options.compile
+    )
 
 
 def decoder(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor
 
 from .autoencoder import LATENT_CHANNELS
+from .curriculum import emphasis
 from .devices import Device, Progress, seed_everything
 from .diffusion import velocity_loss
 from .latents import LatentSet, encode_shard
@@ -36,6 +37,8 @@ _BATCH: Final = 32
 _LEARNING_RATE: Final = 1e-3
 _SHARE: Final[dict[Stage, int]] = {"centred": 16, "placed": 8, "composed": 8}
 _SCENES: Final[dict[Stage, int]] = {"centred": 2000, "placed": 1000, "composed": 1000}
+# Words alone would do for many a picture; without them the lines have to.
+_DROPPED: Final = 0.4
 # How many of the scribbles are outer outlines only.
 _OUTER_ONLY: Final = 0.3
 
@@ -86,13 +89,18 @@ def _packed(scene: Scene) -> np.ndarray:
 class ControlTrainer:
     """One run: `step` learns one batch, `save` leaves a checkpoint."""
 
-    def __init__(self, folder: Path, device: Device, seed: int, num_samples: int) -> None:
+    def __init__(
+        self, folder: Path, device: Device, seed: int, num_samples: int, compiles: bool = False
+    ) -> None:
         seed_everything(seed)
         self._path, self._num_samples = folder / "control.pt", num_samples
-        self._trained = Trained.load(folder, device, seed)
+        self._trained = Trained.load(folder, device, seed, _DROPPED)
         self.model = build_control()
         start_like(self.model, self._trained.unet)
         self.model.to(device.name, memory_format=torch.channels_last)
+        self._control, self._unet = self.model, self._trained.unet
+        if compiles:
+            self._control, self._unet = torch.compile(self._control), torch.compile(self._unet)
         self._optimiser = Optimiser(
             self.model, ("conv_in", "controlnet_down", "controlnet_mid", "cond_embedding.conv_out")
         )
@@ -117,8 +125,8 @@ class ControlTrainer:
 
         def predict(noised: Tensor, timesteps: Tensor) -> Tensor:
             with device.autocast():
-                down, middle = self.model(noised, timesteps, text, lines, return_dict=False)
-                velocity = trained.unet(
+                down, middle = self._control(noised, timesteps, text, lines, return_dict=False)
+                velocity = self._unet(
                     noised,
                     timesteps,
                     text,
@@ -128,7 +136,14 @@ class ControlTrainer:
                 )[0]
             return cast("Tensor", velocity)
 
-        loss = velocity_loss(trained.noise, latents, True, predict)
+        height, width = latents.shape[2:]
+        loss = velocity_loss(
+            trained.noise,
+            latents,
+            True,
+            predict,
+            emphasis(scenes, height, width, loose_layout).to(device.name),
+        )
         loss.backward()
         done = self.samples / self._num_samples
         warm = min(1.0, (self.samples + _BATCH) / (40 * _BATCH))
@@ -141,9 +156,11 @@ class ControlTrainer:
         save_run(self._path, self.model, self._optimiser, self.average, samples=self.samples)
 
 
-def train_control(folder: Path, device: Device, seed: int, num_samples: int) -> None:
+def train_control(
+    folder: Path, device: Device, seed: int, num_samples: int, compiles: bool = False
+) -> None:
     """Trains into `folder`/controlnet; resumes."""
-    trainer = ControlTrainer(folder, device, seed, num_samples)
+    trainer = ControlTrainer(folder, device, seed, num_samples, compiles)
     progress = Progress("control", num_samples, 25 * _BATCH, trainer.samples)
     losses: list[float] = []
     while trainer.samples < num_samples:

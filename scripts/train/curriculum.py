@@ -19,7 +19,7 @@ from .scenes import layout
 
 if TYPE_CHECKING:
     from .sampling import Stage
-    from .scenes import Scene
+    from .scenes import Scene, Spot
 
 OTHER_SHAPES: Final[tuple[Shape, ...]] = (
     (192, 192), (320, 320), (192, 288), (288, 192), (256, 384), (384, 256),
@@ -92,12 +92,17 @@ class Curriculum:
         return self._sets[stage, shape]
 
 
-def emphasis(scenes: list[Scene], height: int, width: int) -> Tensor:
+def emphasis(
+    scenes: list[Scene],
+    height: int,
+    width: int,
+    arrange: Callable[[Scene], list[Spot]] = layout,
+) -> Tensor:
     """Weights of the latents' cells, float32 (batch, 1, height, width), 1 on average."""
     weights = torch.ones(len(scenes), 1, height, width)
     side = min(height, width)
     for row, scene in zip(weights, scenes, strict=True):
-        for spot in layout(scene):
+        for spot in arrange(scene):
             x, y = width * (0.5 + spot.right), height * (0.5 + spot.down)
             reach = side * spot.extent * 1.1
             top, bottom = max(0, round(y - reach)), max(0, round(y + reach))

@@ -25,39 +25,38 @@ class Request:
 
 
 def things(seed: int, per_kind: int, language: Language, style: str | None = None) -> list[Request]:
-    """`per_kind` of each kind, half of them held-out combinations, anywhere and of any size."""
-    rng = random.Random(f"{seed} {language} things")
+    """`per_kind` of each kind, half of them held-out combinations, anywhere and of any size.
+
+    The scenes are the same in every language, so that what differs is the words' doing.
+    """
+    rng = random.Random(f"{seed} things")
     waiting = dict.fromkeys(KINDS, per_kind)
-    found = []
+    scenes = []
     while any(waiting.values()):
         scene = sample_scene(rng, "placed", held_out=rng.random() < 0.5, style=style)
-        if not scene.items or not waiting[scene.items[0].kind]:
-            continue
-        request = _ask(rng, scene, language)
-        if request is not None:
+        if scene.items and waiting[scene.items[0].kind]:
             waiting[scene.items[0].kind] -= 1
-            found.append(request)
-    return found
+            scenes.append(scene)
+    return _ask_all(f"{seed} {language} things", scenes, language)
 
 
 def several(seed: int, count: int, num_items: int, language: Language) -> list[Request]:
-    """Scenes of so many different things; 0 items: rows of things alike."""
-    rng = random.Random(f"{seed} {language} several {num_items}")
-    found: list[Request] = []
-    while len(found) < count:
+    """Scenes of so many different things, the same in every language; 0 items: rows of one."""
+    rng = random.Random(f"{seed} several {num_items}")
+    scenes: list[Scene] = []
+    while len(scenes) < count:
         scene = sample_scene(rng, "composed", held_out=rng.random() < 0.5)
         is_row = len(scene.items) == 1
         if len(scene.items) == num_items or (is_row and num_items == 0):
-            request = _ask(rng, scene, language)
-            found += [request] if request is not None else []
-    return found
+            scenes.append(scene)
+    return _ask_all(f"{seed} {language} several {num_items}", scenes, language)
 
 
 def centred(seed: int, per_kind: int, *, is_plain: bool, style: str = "soft") -> list[Request]:
     """One large thing in the middle, on plain colours or in places; English."""
     rng = random.Random(f"{seed} centred {is_plain}")
     waiting = dict.fromkeys(KINDS, per_kind)
-    found = []
+    scenes: list[Scene] = []
     while any(waiting.values()):
         scene = sample_scene(rng, "centred" if is_plain else "placed", rng.random() < 0.3, style)
         item = scene.items[0] if scene.items else None
@@ -66,15 +65,19 @@ def centred(seed: int, per_kind: int, *, is_plain: bool, style: str = "soft") ->
             continue
         if item.position != "centre" or item.size != "medium":
             continue
-        request = _ask(rng, scene, "en")
-        if request is not None:
-            waiting[item.kind] -= 1
-            found.append(request)
-    return found
+        waiting[item.kind] -= 1
+        scenes.append(scene)
+    return _ask_all(f"{seed} en centred {is_plain}", scenes, "en")
 
 
-def _ask(rng: random.Random, scene: Scene, language: Language) -> Request | None:
-    """A prompt that names everything, so that every attribute can be judged."""
-    one = caption(rng, scene, language, held_out=True)
-    missing = scene.tags() - one.tags - {"style:soft"}
-    return None if missing else Request(one.text, scene)
+def _ask_all(seed: str, scenes: list[Scene], language: Language) -> list[Request]:
+    rng = random.Random(seed)
+    return [Request(_ask(rng, scene, language), scene) for scene in scenes]
+
+
+def _ask(rng: random.Random, scene: Scene, language: Language) -> str:
+    """Held-out words that name everything, so that every attribute can be judged."""
+    while True:
+        one = caption(rng, scene, language, held_out=True)
+        if scene.tags() - one.tags <= {"style:soft"}:
+            return one.text

@@ -89,14 +89,20 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
 class Conditioner:
     """Fresh captions for scenes, as the frozen text encoder's embeddings."""
 
-    def __init__(self, encoder: CLIPTextModel, tokenizer: CLIPTokenizer, seed: int) -> None:
+    def __init__(
+        self,
+        encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        seed: int,
+        dropped: float = _DROPPED,
+    ) -> None:
         self.encoder, self.tokenizer = encoder, tokenizer
-        self._rng = random.Random(seed)
+        self._rng, self._dropped = random.Random(seed), dropped
 
     def embed_scenes(self, scenes: list[Scene]) -> Tensor:
-        """float32 (batch, 64, 128); a tenth of the captions is dropped for guidance."""
+        """float32 (batch, 64, 128); some captions are dropped, for guidance."""
         texts = [
-            "" if self._rng.random() < _DROPPED else caption(self._rng, scene).text
+            "" if self._rng.random() < self._dropped else caption(self._rng, scene).text
             for scene in scenes
         ]
         return embed(self.encoder, self.tokenizer, texts)
@@ -252,16 +258,15 @@ class Trained:
     device: Device
 
     @classmethod
-    def load(cls, folder: Path, device: Device, seed: int) -> Trained:
+    def load(cls, folder: Path, device: Device, seed: int, dropped: float = _DROPPED) -> Trained:
         assert (folder / "unet.pt").exists(), "train the UNet first: scripts/train_embedded unet"
         unet = load_unet(folder)
         unet.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
         unet.set_attn_processor(AttnProcessor())
         vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(folder / "vae"))
         vae.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
-        conditioner = Conditioner(
-            load_reader(folder).encoder.to(device.name), load_tokenizer(folder / "tokenizer"), seed
-        )
+        encoder = load_reader(folder).encoder.to(device.name)
+        conditioner = Conditioner(encoder, load_tokenizer(folder / "tokenizer"), seed, dropped)
         return cls(vae, unet, conditioner, NoiseProcess(device.name), device)
 
 

@@ -53,6 +53,14 @@ def test_requests_name_everything_and_half_are_held_out(language: str) -> None:
     assert len({r.prompt for r in asked}) == len(KINDS)
 
 
+def test_both_languages_ask_for_the_same_scenes_in_their_own_words() -> None:
+    english, chinese = things(0, 1, "en"), things(0, 1, "zh")
+
+    assert [r.scene for r in english] == [r.scene for r in chinese]
+    assert all(a.prompt != b.prompt for a, b in zip(english, chinese, strict=True))
+    assert [r.scene for r in several(0, 6, 2, "en")] == [r.scene for r in several(0, 6, 2, "zh")]
+
+
 def test_requests_for_several_have_as_many_things() -> None:
     assert {len(r.scene.items) for r in several(0, 6, 2, "en")} == {2}
     assert {r.scene.items[0].count > 1 for r in several(0, 6, 0, "zh")} == {True}
