@@ -55,7 +55,7 @@ def build_control() -> ControlNetModel:
         cross_attention_dim=HIDDEN,
         attention_head_dim=tuple(channels // 32 for channels in CHANNELS),
         # One stride fewer than stages: 256 pixels become the 16 cells of the latents.
-        conditioning_embedding_out_channels=(8, 16, 24, 32, 64),
+        conditioning_embedding_out_channels=(8, 16, 24, 32, 48),
     )
     return cast("ControlNetModel", model)
 
