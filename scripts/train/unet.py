@@ -188,30 +188,36 @@ class UNetTrainer:
         self._probe = Probe(held, self.conditioner, self.noise, device)
 
     def step(self) -> float:
-        """Learns one batch; the mean squared error of the velocity."""
+        """Learns from pictures of one or two shapes; the mean squared error of the velocity."""
         done = self.samples / self.plan.num_samples
-        latents, scenes = self._curriculum.batch(self.samples, self.plan.batch)
+        loss = 0.0
+        for latents, scenes in self._curriculum.batches(self.samples, self.plan.batch):
+            part = self._loss(latents, scenes, done) * (len(scenes) / self.plan.batch)
+            part.backward()
+            loss += part.item()
+        self.optimiser.step(learning_rate(done, self.num_steps))
+        self.average.update(self.num_steps)
+        self.num_steps += 1
+        self.samples += self.plan.batch
+        return loss
+
+    def _loss(self, latents: Tensor, scenes: list[Scene], done: float) -> Tensor:
         text = self.conditioner.embed_scenes(scenes)
+        height, width = latents.shape[2:]
         # Compiling takes minutes for each shape and pays for the usual one only.
-        forward = self._compiled if latents.shape[2:] == _SQUARE_CELLS else self.unet
+        forward = self._compiled if (height, width) == _SQUARE_CELLS else self.unet
 
         def predict(noised: Tensor, timesteps: Tensor) -> Tensor:
             with self.device.autocast():
                 return cast("Tensor", forward(noised, timesteps, text, return_dict=False)[0])
 
-        loss = velocity_loss(
+        return velocity_loss(
             self.noise,
             latents.to(self.device.name),
             done < _PLAIN_TIMESTEPS_FROM,
             predict,
-            emphasis(scenes, *latents.shape[2:]).to(self.device.name),
+            emphasis(scenes, height, width).to(self.device.name),
         )
-        loss.backward()
-        self.optimiser.step(learning_rate(done, self.num_steps))
-        self.average.update(self.num_steps)
-        self.num_steps += 1
-        self.samples += self.plan.batch
-        return loss.item()
 
     def probe(self) -> dict[str, float]:
         self.average.swap()

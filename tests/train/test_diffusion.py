@@ -79,7 +79,7 @@ def make_curriculum(seed: int = 0) -> tuple[Curriculum, list[tuple[Stage, Shape,
 
 def test_curriculum_begins_with_centred_things_only() -> None:
     curriculum, opened = make_curriculum()
-    latents, scenes = curriculum.batch(samples=0, size=8)
+    ((latents, scenes),) = curriculum.batches(samples=0, size=8)
 
     assert latents.shape == (8, 16, 16, 16)
     assert {item.position for scene in scenes for item in scene.items} == {"centre"}
@@ -88,7 +88,7 @@ def test_curriculum_begins_with_centred_things_only() -> None:
 
 def test_curriculum_keeps_centred_things_when_places_come() -> None:
     curriculum, opened = make_curriculum()
-    _, scenes = curriculum.batch(samples=100, size=40)
+    ((_, scenes),) = curriculum.batches(samples=100, size=40)
 
     assert len(scenes) == 40
     assert ("placed", SQUARE, 50) in opened
@@ -101,18 +101,20 @@ def test_curriculum_never_drops_what_came_before() -> None:
     assert curriculum.mixture(0, 32) == {"centred": 32}
     assert curriculum.mixture(100, 32) == {"centred": 12, "placed": 20}
     assert curriculum.mixture(200, 32) == {"centred": 2, "placed": 13, "composed": 17}
-    latents, scenes = curriculum.batch(samples=200, size=32)
+    ((latents, scenes),) = curriculum.batches(samples=200, size=32)
     assert len(latents) == len(scenes) == 32
     assert any(len(scene.items) > 1 for scene in scenes)
 
 
-def test_curriculum_mixes_other_shapes_in_at_the_end() -> None:
+def test_every_late_step_sees_the_usual_shape_and_one_other() -> None:
     curriculum, opened = make_curriculum()
-    shapes = {tuple(curriculum.batch(samples=300, size=4)[0].shape[2:]) for _ in range(1500)}
+    steps = [curriculum.batches(samples=300, size=16) for _ in range(150)]
 
+    assert all([len(scenes) for _, scenes in step] == [14, 2] for step in steps)
+    assert {tuple(step[0][0].shape[2:]) for step in steps} == {(16, 16)}
     # Small, large, 2:3 and 3:2, small and large.
     others = {(12, 12), (20, 20), (12, 18), (18, 12), (16, 24), (24, 16)}
-    assert shapes == {(16, 16), *others}
+    assert {tuple(step[1][0].shape[2:]) for step in steps} == others
     assert len(opened) == len(set(opened)) == 3 + 2 * 6
 
 
