@@ -31,9 +31,6 @@ from server.core.messages import (
     JoinReady,
     Limits,
     Moderate,
-    PeerInk,
-    PeerLook,
-    PeerPresence,
     Person,
     Preview,
     Refused,
@@ -46,7 +43,7 @@ from server.core.moderation import Decider, founded
 from server.core.room import Entry, Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
 from server.core.tail import Tail, entry_bytes
-from server.net.outbox import Key, Packet
+from server.net.outbox import Packet
 from server.seats import Seat, Seats, packed
 
 if TYPE_CHECKING:
@@ -54,6 +51,7 @@ if TYPE_CHECKING:
 
     from server.core.access import Grant, Standing
     from server.core.records import Change, Record
+    from server.core.session import Relay
     from server.ports import GenerationPort
     from server.storage.base import Opened
 
@@ -128,7 +126,7 @@ class HostedRoom:
 
     def relay_preview(self, preview: Preview) -> None:
         key = ("preview", preview.frame, str(preview.index))
-        self.seats.broadcast_ephemeral(preview, key)
+        self.seats.spread(Packet(codec.encode(preview), ephemeral=True, key=key))
 
     # --- people -----------------------------------------------------------------------------
 
@@ -210,18 +208,14 @@ class HostedRoom:
         seat.rename(person.name, person.color)
         self.seats.update(seat)
 
-    def relay(
-        self, seat: Seat, message: PeerPresence | PeerLook | PeerInk, key: Key | None
-    ) -> None:
+    def relay(self, seat: Seat, relay: Relay) -> None:
+        """Pass on ink, a cursor or a look to those who are here."""
         if not self.seats.is_here(seat):
             return
-        if isinstance(message, PeerPresence):
-            seat.presence = message
-        elif isinstance(message, PeerLook):
-            seat.look = message
-        elif not (seat.standing.may_change or message.end):
-            return
-        self.seats.broadcast_ephemeral(message, key, but=seat)
+        if relay.kind != "ink":
+            self.seats.move(seat, relay.kind, relay.message)
+        elif seat.standing.may_change or relay.ends:
+            self.seats.spread(Packet(relay.message, ephemeral=True), but=seat)
 
     def tell_engine(self, engine: Engine) -> None:
         self.seats.broadcast(engine)
@@ -285,8 +279,8 @@ class HostedRoom:
             invited = Invited(id=request.id, link=f"{request.id}.{secret}")
             self._when_durable(lambda: seat.send(invited))
         if isinstance(deed, Gather):
-            gathered = Gathered(session=seat.session)
-            self._when_durable(lambda: self.seats.broadcast_ephemeral(gathered, None, but=seat))
+            gathered = Packet(codec.encode(Gathered(session=seat.session)), ephemeral=True)
+            self._when_durable(lambda: self.seats.spread(gathered, but=seat))
         if isinstance(deed, Kick):
             self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
         self._when_durable(self.review)
@@ -421,17 +415,18 @@ class HostedRoom:
             # Encoded when it is written: a room of 64 MiB is neither done in one turn, nor
             # there once more for each reader who takes their time.
             seat.sender.send_join(Packet(partial(codec.encode, message)))
-        for news in (*self._news_for(seat), JoinReady(seq=seq)):
-            seat.sender.send_join(packed(news))
+        for news in self._news_for(seat):
+            seat.sender.send_join(news)
+        seat.sender.send_join(packed(JoinReady(seq=seq)))
 
-    def _news_for(self, seat: Seat) -> Iterator[ServerMessage]:
+    def _news_for(self, seat: Seat) -> Iterator[Packet]:
         if self.is_read_only:
-            yield Disk(state=self._disk)
-        yield self._history(seat.person_id)
+            yield packed(Disk(state=self._disk))
+        yield packed(self._history(seat.person_id))
         for other in self.seats:
             if other is not seat:
-                yield from (news for news in (other.presence, other.look) if news is not None)
-        yield from self._generation.previews(self.id)
+                yield from other.latest.values()
+        yield from map(packed, self._generation.previews(self.id))
 
     def _announce(self, taken: Taken, author: Seat, history: History) -> None:
         """An op is durable: tell everybody, and generation."""

@@ -201,21 +201,32 @@ class Hub:
         sender.on_close = partial(_soon, loop, self.disconnect, connection)
         return connection
 
+    def relay(self, connection: Connection, data: bytes) -> bool:
+        """Pass on a message at once that is only to be passed on; False: `receive` it."""
+        effects = connection.session.relay(data, self.clock())
+        if effects is None:
+            return False
+        for effect in effects:
+            self._act(connection, effect)
+        return True
+
     async def receive(self, connection: Connection, data: bytes) -> None:
         """Act on one message. Waits only to load a room, or while the journal is overloaded."""
+        if self.relay(connection, data):
+            return
         await self._journal.has_space()
         for effect in connection.session.receive(data, self.clock()):
-            await self._carry_out(connection, effect)
+            if isinstance(effect, Enter):
+                await self._enter(connection, effect)
+            else:
+                self._act(connection, effect)
 
     def disconnect(self, connection: Connection) -> None:
         connection.session.close()
         if connection.hosted is not None and connection.seat is not None:
             connection.hosted.seats.leave(connection.seat)
 
-    async def _carry_out(self, connection: Connection, effect: Effect) -> None:
-        if isinstance(effect, Enter):
-            await self._enter(connection, effect)
-            return
+    def _act(self, connection: Connection, effect: Effect) -> None:
         if isinstance(effect, Close):
             connection.sender.close(effect.code, effect.reason)
             return
@@ -229,8 +240,8 @@ class Hub:
                 hosted.decide(seat, request)
             case Make(request):
                 hosted.make(seat, request)
-            case Relay(message, key):
-                hosted.relay(seat, message, key)
+            case Relay():
+                hosted.relay(seat, effect)
             case Rename(person):
                 hosted.rename(seat, person)
             case Reply(message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
     from server.core.access import Grant, Standing
     from server.core.limits import Meter
-    from server.core.messages import PeerLook, PeerPresence, Person, ServerMessage
+    from server.core.messages import Person, ServerMessage
     from server.net.senders import Sender
+
+
+MOVES_S = 0.008
+"""How long a cursor may wait for others of its room: half a frame of a screen."""
 
 
 class Seat:
@@ -30,8 +35,8 @@ class Seat:
         self.sender = sender
         self.grant = grant
         self.meter = meter
-        self.presence: PeerPresence | None = None
-        self.look: PeerLook | None = None
+        self.latest: dict[str, Packet] = {}
+        """Its presence and its look, if there were any, as others get them."""
         self.badge = ids.new_secret()
         self.stand(standing)
 
@@ -60,6 +65,8 @@ class Seats:
     def __init__(self) -> None:
         self._here: dict[str, Seat] = {}
         self._arriving: dict[str, Seat] = {}
+        self._moves: dict[Key, Packet] = {}
+        """Cursors and looks that are about to be told."""
 
     def __len__(self) -> int:
         return len(self._here) + len(self._arriving)
@@ -99,20 +106,35 @@ class Seats:
     def leave(self, seat: Seat) -> None:
         self._arriving.pop(seat.session, None)
         if self._here.pop(seat.session, None) is not None:
+            for key in [key for key in self._moves if key[1] == seat.session]:
+                del self._moves[key]
             self.broadcast(Left(session=seat.session))
 
     def broadcast(self, message: ServerMessage) -> None:
-        packet = packed(message)
-        for seat in self:
-            seat.sender.send(packet)
+        self.spread(packed(message))
 
-    def broadcast_ephemeral(
-        self, message: ServerMessage, key: Key | None, but: Seat | None = None
-    ) -> None:
-        packet = packed(message)
-        for seat in self:
+    def spread(self, packet: Packet, but: Seat | None = None) -> None:
+        """Send to everybody, perhaps but one: no more than that for each, whoever they are."""
+        for seat in self._here.values():
             if seat is not but:
-                seat.sender.send_ephemeral(packet, key)
+                seat.sender.send(packet)
+
+    def move(self, seat: Seat, kind: str, message: bytes) -> None:
+        """Tell the others where somebody's cursor, or view, is now.
+
+        Those of a room go out together, at most once in MOVES_S: a write for each of them would
+        cost several times as much, and no eye sees the difference.
+        """
+        key = (kind, seat.session)
+        seat.latest[kind] = packet = Packet(message, ephemeral=True, key=key)
+        if not self._moves:
+            asyncio.get_running_loop().call_later(MOVES_S, self._tell_moves)
+        self._moves[key] = packet
+
+    def _tell_moves(self) -> None:
+        moves, self._moves = self._moves, {}
+        for (_, session), packet in moves.items():
+            self.spread(packet, self._here.get(session))
 
     def update(self, seat: Seat) -> None:
         """Something about this one has changed: tell those who know of them."""

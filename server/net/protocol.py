@@ -1,9 +1,11 @@
-"""uvicorn's WebSocket protocol with a way past it: finished frames straight to the transport.
+"""uvicorn's WebSocket protocol with a way past it, for what is written and for what is read.
 
-One broadcast is framed once and written with one system call a client. The handle lies in
-`scope["extensions"]` under EXTENSION; without it (another server, another protocol class)
-plain ASGI sending does the same, slower. Also sees to it that no connection outlives its
-closing behind a reader that doesn't read.
+Written are finished frames, straight to the transport: one broadcast is framed once, and goes
+out with one system call a client. Read are whole messages, which may be dealt with at once,
+without a task's turn for each (`on_binary`); the application gets what is left, in its order.
+The handle lies in `scope["extensions"]` under EXTENSION; without it (another server, another
+protocol class) plain ASGI does the same, slower. Also sees to it that no connection outlives
+its closing behind a reader that doesn't read.
 """
 
 from __future__ import annotations
@@ -12,15 +14,26 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.frames import Opcode, apply_mask
+from websockets.protocol import State
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from uvicorn._types import ASGIReceiveEvent
     from websockets.http11 import Request
 
 EXTENSION = "atelier.direct"
-HIGH_WATER_BYTES = 256 * 1024
+HIGH_WATER_BYTES = 64 * 1024
+READ_AHEAD_BYTES = 64 * 1024
+"""Of whole messages that wait for their turn, after which no more is read."""
+AT_ONCE_PER_TURN = 32
+"""Messages of one connection that are dealt with at once before the others have their turn."""
+MASKED = 0x80
+MASK_BYTES = 4
+WHOLE_BINARY = 0x80 | Opcode.BINARY
+HEAD_END = b"\r\n\r\n"
 CLOSE_GRACE_S = 2.0
 """How long a closing handshake may take before the connection is cut."""
 
@@ -38,6 +51,9 @@ class DirectSocket(Protocol):
 
     on_resume: Callable[[], None] | None
 
+    on_binary: Callable[[bytes], bool] | None
+    """Asked about each binary message before the application; True: it is dealt with."""
+
     def write_frames(self, data: bytes) -> None: ...
 
     def close(self, code: int, reason: str) -> None:
@@ -49,6 +65,15 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     """Implements DirectSocket."""
 
     on_resume: Callable[[], None] | None = None
+    on_binary: Callable[[bytes], bool] | None = None
+    _tells_frames_apart = False
+    """Bytes are kept here until a frame is whole. Else websockets does that."""
+    _is_awaited = False
+    """The application has dealt with all that it got."""
+    _waits = False
+    """A whole frame is here that can't have its turn yet."""
+    _is_going_on = False
+    """The next frames have their turn soon."""
 
     @property
     def is_open(self) -> bool:
@@ -86,12 +111,37 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._came = bytearray()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         # The application has its task by now, but no turn yet.
         if not self.close_sent:
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self._tells_frames_apart:
+            self._came += data
+            if not self._is_going_on:
+                self._read()
+            return
+        super().data_received(data)
+        # Nothing has come behind the handshake: the next byte begins a frame.
+        self._tells_frames_apart = (
+            self.handshake_initiated
+            and not self.close_sent
+            and data.find(HEAD_END) == len(data) - len(HEAD_END)
+        )
+
+    async def receive(self) -> ASGIReceiveEvent:
+        self._is_awaited = True
+        if not self._is_going_on:
+            self._read()
+        try:
+            return await self.queue.get()
+        finally:
+            self._is_awaited = False
+            self._read_on()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -100,6 +150,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.on_resume = None
+        self.on_binary = None
+        self._came.clear()
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
@@ -114,8 +166,81 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         super().shutdown()
         self._cut_soon()
 
+    # --- what comes ---------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Deal with the frames that are here, until the application has something to do."""
+        came, at, num = self._came, 0, 0
+        self._waits = False
+        while self._tells_frames_apart and (span := _span(came, at)) is not None:
+            start, end = span
+            state = self.conn.state
+            if state > State.OPEN or end - start > self.config.ws_max_size:
+                # Closing is websockets' business, and so is saying what was too large.
+                self._tells_frames_apart = False
+                end = len(came)
+            elif end > len(came):
+                break
+            elif num == AT_ONCE_PER_TURN:
+                self._go_on_soon()
+                break
+            elif state is not State.OPEN or not self._is_awaited or not self.queue.empty():
+                self._waits = True
+                break
+            self._deal_with(at, start, end)
+            at = end
+            num += 1
+        del came[:at]
+        self._read_on()
+
+    def _deal_with(self, at: int, start: int, end: int) -> None:
+        """One whole frame, or all that is left."""
+        came = self._came
+        is_plain = came[at] == WHOLE_BINARY and came[at + 1] & MASKED and self._tells_frames_apart
+        if not is_plain or self.conn.current_size is not None:
+            super().data_received(bytes(came[at:end]))
+            return
+        data = apply_mask(came[start:end], came[start - MASK_BYTES : start])
+        if self.on_binary is None or not self.on_binary(data):
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+
+    def _go_on_soon(self) -> None:
+        if not self._is_going_on:
+            self._is_going_on = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        self._read()
+
+    def _read_on(self) -> None:
+        """Read no more while too much waits, and go on when it doesn't."""
+        is_too_much = self._waits and len(self._came) > READ_AHEAD_BYTES
+        if is_too_much and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+        elif self.read_paused and not is_too_much and self.queue.empty():
+            self.read_paused = False
+            self.transport.resume_reading()
+
     def _cut_soon(self) -> None:
         """uvicorn waits for its buffer to empty, for ever if nobody reads it."""
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
+
+
+def _span(came: bytearray, at: int) -> tuple[int, int] | None:
+    """Where the payload of the frame at `at` begins and will end; None until that can be told."""
+    if len(came) - at < 2:
+        return None
+    length, start = came[at + 1] & ~MASKED, at + 2
+    if length >= 126:
+        num_bytes = 2 if length == 126 else 8
+        if len(came) < start + num_bytes:
+            return None
+        length = int.from_bytes(came[start : start + num_bytes], "big")
+        start += num_bytes
+    if came[at + 1] & MASKED:
+        start += MASK_BYTES
+    return start, start + length

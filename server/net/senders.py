@@ -1,8 +1,9 @@
 """One writer for each socket: what is put into its outbox goes out in order.
 
-`DirectSender` writes finished frames to the transport, all that one turn of the event loop
-produced at once. `AsgiSender` does it with a task and plain ASGI. Neither ever makes the
-caller wait: a client that can't keep up is disconnected (S9).
+`DirectSender` writes finished frames to the transport: all that one turn of the event loop has
+brought for a client in one write, by one callback for all clients. `AsgiSender` does it with a
+task and plain ASGI. Neither ever makes the caller wait: a client that can't keep up is
+disconnected (S9).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.websockets import WebSocketDisconnect
 
-from server.net.outbox import Key, Outbox, Packet
+from server.net.outbox import Outbox, Packet
 from server.net.protocol import EXTENSION, DirectSocket
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ class Sender(Protocol):
 
     def send_join(self, packet: Packet) -> None: ...
 
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None: ...
-
     def close(self, code: int, reason: str) -> None:
         """Send what can be sent, then close. Later sends are ignored."""
         ...
@@ -52,12 +51,33 @@ class Sender(Protocol):
         ...
 
 
-def sender_of(websocket: WebSocket, max_outbox_bytes: int) -> Sender:
+class Turn:
+    """The clients that have something to be sent at the end of this turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._due: list[DirectSender] = []
+
+    def add(self, sender: DirectSender) -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._due.append(sender)
+
+    def _end(self) -> None:
+        due, self._due = self._due, []
+        for sender in due:
+            sender.write_turn()
+
+
+def sender_of(websocket: WebSocket, max_outbox_bytes: int, turn: Turn) -> Sender:
     """The fastest sender that this connection allows; call it after `accept`."""
-    direct = websocket.scope["extensions"].get(EXTENSION)
+    direct = direct_of(websocket)
     if direct is not None:
-        return DirectSender(direct, max_outbox_bytes)
+        return DirectSender(direct, max_outbox_bytes, turn)
     return AsgiSender(websocket, max_outbox_bytes)
+
+
+def direct_of(websocket: WebSocket) -> DirectSocket | None:
+    return websocket.scope["extensions"].get(EXTENSION)
 
 
 class _Sender(ABC):
@@ -73,23 +93,17 @@ class _Sender(ABC):
             if self.on_close is not None:
                 self.on_close()
 
-    def send(self, packet: Packet) -> None:
-        if not self.is_open:
-            return
-        if self._outbox.put(packet):
-            self._wake()
-        else:
-            self.close(TOO_SLOW, TOO_SLOW_REASON)
-
     def send_join(self, packet: Packet) -> None:
         if self.is_open:
             self._outbox.put_join(packet)
             self._wake()
 
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None:
-        if self.is_open:
-            self._outbox.put_ephemeral(packet, key)
-            self._wake()
+    def _put(self, packet: Packet) -> bool:
+        """Queue it; False if the client was too slow for that."""
+        if self._outbox.put(packet):
+            return True
+        self.close(TOO_SLOW, TOO_SLOW_REASON)
+        return False
 
     @property
     @abstractmethod
@@ -105,9 +119,12 @@ class _Sender(ABC):
 class DirectSender(_Sender):
     """Writes to the transport once a turn, while the client keeps up."""
 
-    def __init__(self, socket: DirectSocket, max_outbox_bytes: int) -> None:
+    def __init__(self, socket: DirectSocket, max_outbox_bytes: int, turn: Turn) -> None:
         super().__init__(max_outbox_bytes)
         self._socket = socket
+        self._turn = turn
+        self._fresh: list[Packet] = []
+        """What this turn has for the client, behind all that is in the outbox."""
         self._loop = asyncio.get_running_loop()
         self._is_flush_due = False
         socket.on_resume = self._flush
@@ -116,7 +133,41 @@ class DirectSender(_Sender):
     def is_open(self) -> bool:
         return self._socket.is_open
 
+    def send(self, packet: Packet) -> None:
+        # Called for each client of each message: whether the socket is open and what waits is
+        # looked at once a turn.
+        if not self._fresh:
+            self._turn.add(self)
+        self._fresh.append(packet)
+
+    def send_join(self, packet: Packet) -> None:
+        self._keep_fresh()
+        super().send_join(packet)
+
+    def write_turn(self) -> None:
+        """Write what this turn has brought, or queue it behind what waits."""
+        if self._outbox or self._socket.is_paused:
+            self._keep_fresh()
+            self._wake()
+            return
+        frames = [packet.frame for packet in self._fresh]
+        if not frames:
+            return
+        if sum(map(len, frames)) <= WRITE_BYTES:
+            self._fresh.clear()
+            self._socket.write_frames(b"".join(frames))
+        else:
+            self._keep_fresh()
+            self._flush()
+
+    def _keep_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        if self.is_open:
+            all(map(self._put, fresh))
+
     def _close(self, code: int, reason: str) -> None:
+        if code != TOO_SLOW:
+            self._keep_fresh()
         while code != TOO_SLOW and self._outbox and not self._socket.is_paused:
             self._flush()
         self._socket.close(code, reason)
@@ -154,6 +205,10 @@ class AsgiSender(_Sender):
     @property
     def is_open(self) -> bool:
         return self._closing is None and not self._is_gone
+
+    def send(self, packet: Packet) -> None:
+        if self.is_open and self._put(packet):
+            self._wake()
 
     def _close(self, code: int, reason: str) -> None:
         self._closing = (code, reason)

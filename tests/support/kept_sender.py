@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from server.core.messages import ServerMessage
-    from server.net.outbox import Key, Packet
+    from server.net.outbox import Packet
 
 
 class KeptSender:
@@ -39,9 +39,6 @@ class KeptSender:
             self._changed.set()
 
     def send_join(self, packet: Packet) -> None:
-        self.send(packet)
-
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None:
         self.send(packet)
 
     def close(self, code: int, reason: str) -> None:
