@@ -15,7 +15,6 @@ from server.hub import Hub
 from server.net import archives, histories, http
 from server.net.founding import MAX_AT_ONCE
 from server.net.logins import Logins
-from server.net.senders import Turn
 from server.net.ws import room_socket
 from server.ports import BlobStore, GenerationPort
 from server.settings import Settings
@@ -92,7 +91,6 @@ def create_app(
     app.state.settings = settings
     app.state.logins = Logins(settings)
     app.state.founding = asyncio.Semaphore(MAX_AT_ONCE)
-    app.state.turn = Turn()
     app.state.tickets = Tickets(settings.ticket_s)
     return app
 

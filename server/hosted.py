@@ -442,15 +442,14 @@ class HostedRoom:
 
     def _broadcast(self, entry: Entry, asked_so: Seat | None = None) -> None:
         """Tell everybody of an op; who asked for just this gets its number only."""
-        is_secret = polls.touches_ballots(entry.changes)
-        packet = packed(applied(entry, NOBODY))
+        if asked_so is not None and self.seats.is_here(asked_so):
+            asked_so.send(Ack(id=entry.id, seq=entry.seq))
+        if not polls.touches_ballots(entry.changes):
+            self.seats.spread(packed(applied(entry, NOBODY)), but=asked_so)
+            return
         for seat in self.seats:
-            if seat is asked_so:
-                seat.send(Ack(id=entry.id, seq=entry.seq))
-            elif is_secret:
+            if seat is not asked_so:
                 seat.send(applied(entry, seat.person_id))
-            else:
-                seat.sender.send(packet)
 
     def _history(self, person: PersonId) -> History:
         undo, redo = self._room.history(person)

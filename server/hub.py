@@ -26,6 +26,7 @@ from server.core.session import (
     Ask,
     Close,
     Decide,
+    Drop,
     Effect,
     Enter,
     Make,
@@ -203,10 +204,10 @@ class Hub:
 
     def relay(self, connection: Connection, data: bytes) -> bool:
         """Pass on a message at once that is only to be passed on; False: `receive` it."""
-        effects = connection.session.relay(data, self.clock())
-        if effects is None:
+        effect = connection.session.relay(data, self.clock())
+        if effect is None:
             return False
-        for effect in effects:
+        if not isinstance(effect, Drop):
             self._act(connection, effect)
         return True
 
@@ -234,14 +235,14 @@ class Hub:
         if hosted is None or seat is None:
             return
         match effect:
+            case Relay():
+                hosted.relay(seat, effect)
             case Ask(request):
                 hosted.ask(seat, request)
             case Decide(request):
                 hosted.decide(seat, request)
             case Make(request):
                 hosted.make(seat, request)
-            case Relay():
-                hosted.relay(seat, effect)
             case Rename(person):
                 hosted.rename(seat, person)
             case Reply(message):

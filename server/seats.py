@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +12,7 @@ from server.core import codec, ids
 from server.core.ids import PersonId
 from server.core.messages import Joined, Left
 from server.net.outbox import Key, Packet
+from server.net.senders import WRITE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +67,10 @@ class Seats:
     def __init__(self) -> None:
         self._here: dict[str, Seat] = {}
         self._arriving: dict[str, Seat] = {}
+        self._said: list[tuple[Packet, Seat | None]] = []
+        """To all who are here, perhaps but one, in this turn of the event loop."""
+        self._taken: dict[Seat, int] = {}
+        """How much of that was put into somebody's outbox already."""
         self._moves: dict[Key, Packet] = {}
         """Cursors and looks that are about to be told."""
 
@@ -101,6 +107,8 @@ class Seats:
             return False
         self.broadcast(Joined(person=seat.person))
         self._here[seat.session] = seat
+        self._taken[seat] = len(self._said)
+        seat.sender.before = partial(self._catch_up, seat)
         return True
 
     def leave(self, seat: Seat) -> None:
@@ -108,16 +116,47 @@ class Seats:
         if self._here.pop(seat.session, None) is not None:
             for key in [key for key in self._moves if key[1] == seat.session]:
                 del self._moves[key]
+            seat.sender.before = None
+            self._taken.pop(seat, None)
             self.broadcast(Left(session=seat.session))
 
     def broadcast(self, message: ServerMessage) -> None:
         self.spread(packed(message))
 
     def spread(self, packet: Packet, but: Seat | None = None) -> None:
-        """Send to everybody, perhaps but one: no more than that for each, whoever they are."""
+        """Send to everybody, perhaps but one, at the end of this turn of the event loop."""
+        if not self._said:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._said.append((packet, but))
+
+    def _end_turn(self) -> None:
+        """Write what this turn has brought: the same bytes to all who keep up and get all of it."""
+        said, self._said = self._said, []
+        taken, self._taken = self._taken, {}
+        frames = [packet.frame for packet, _ in said]
+        may_write = sum(map(len, frames)) <= WRITE_BYTES
+        data = b"".join(frames) if may_write else b""
+        others = {but for _, but in said} | taken.keys()
         for seat in self._here.values():
-            if seat is not but:
-                seat.sender.send(packet)
+            write = seat.sender.write if may_write else None
+            if write is not None and seat not in others:
+                write(data)
+                continue
+            left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
+            if write is None:
+                for packet in left:
+                    seat.sender.put(packet)
+            elif left:
+                write(b"".join([packet.frame for packet in left]))
+
+    def _catch_up(self, seat: Seat) -> None:
+        """Put into its outbox what was said to all before what it is told now."""
+        num_taken = self._taken.get(seat, 0)
+        if num_taken < len(self._said):
+            self._taken[seat] = len(self._said)
+            for packet, but in self._said[num_taken:]:
+                if but is not seat:
+                    seat.sender.put(packet)
 
     def move(self, seat: Seat, kind: str, message: bytes) -> None:
         """Tell the others where somebody's cursor, or view, is now.

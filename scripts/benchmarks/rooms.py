@@ -47,7 +47,7 @@ ABOUT = {
     "limit": "asyncio, a frame for each message, transport.write: nothing is checked or stored",
     "y_websocket": "as its own command starts it: in memory, open to everybody",
     "hocuspocus": "a token is checked, documents are stored in SQLite, as its guide has it",
-    "strokes": "every 20th point of a writer, Atelier's clients also put the stroke as an op",
+    "strokes": "every 60th point of a writer, Atelier's clients also put the stroke as an op",
 }
 
 

@@ -107,6 +107,10 @@ class Relay(msgspec.Struct, frozen=True):
     """It is the end of a stroke that was abandoned."""
 
 
+class Drop(msgspec.Struct, frozen=True):
+    """Too much came at once, of what may be lost."""
+
+
 class Rename(msgspec.Struct, frozen=True):
     person: Person
 
@@ -120,6 +124,7 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
+DROP = Drop()
 FLOODED = Close(TOO_MANY, "too many messages: wait a little, then reconnect")
 
 Effect = Enter | Ask | Decide | Make | Relay | Rename | Reply | Close
@@ -146,13 +151,15 @@ class Session:
         if isinstance(self.state, Gone):
             return []
         if not self._meter.take_message(now):
-            return self._end(FLOODED)
+            self.state = Gone()
+            return [FLOODED]
         try:
             return self._effects(codec.decode(data), now)
         except ProtocolError as error:
-            return self._end(Close(error.code, error.reason))
+            self.state = Gone()
+            return [Close(error.code, error.reason)]
 
-    def relay(self, data: bytes, now: float) -> list[Effect] | None:
+    def relay(self, data: bytes, now: float) -> Relay | Close | Drop | None:
         """What a message asks for that is only passed on; None of any other: `receive` it.
 
         It may not be one although it is ink or a cursor, if it doesn't look as usual.
@@ -163,17 +170,14 @@ class Session:
         if passing is None:
             return None
         if not self._meter.take_message(now):
-            return self._end(FLOODED)
+            self.state = Gone()
+            return FLOODED
         if not self._may_pass(passing.kind, passing.ends, now):
-            return []
-        return [Relay(passing.kind, self._heads.put(passing), passing.ends)]
+            return DROP
+        return Relay(passing.kind, self._heads.put(passing), passing.ends)
 
     def close(self) -> None:
         self.state = Gone()
-
-    def _end(self, close: Close) -> list[Effect]:
-        self.state = Gone()
-        return [close]
 
     def _effects(self, message: ClientMessage | BadRequest, now: float) -> list[Effect]:
         if isinstance(self.state, Connected):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn._types import ASGIReceiveEvent
+    from websockets.frames import Frame
     from websockets.http11 import Request
 
 EXTENSION = "atelier.direct"
@@ -46,15 +47,19 @@ class DirectSocket(Protocol):
 
     @property
     def is_paused(self) -> bool:
-        """The client doesn't keep up: write again when `on_resume` is called."""
+        """The client doesn't keep up: write again when that has changed."""
         ...
 
-    on_resume: Callable[[], None] | None
+    on_change: Callable[[], None] | None
+    """Called when the client begins to keep up or doesn't any more, and when the line closes."""
 
     on_binary: Callable[[bytes], bool] | None
     """Asked about each binary message before the application; True: it is dealt with."""
 
-    def write_frames(self, data: bytes) -> None: ...
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        """Takes whole frames, while this is open."""
+        ...
 
     def close(self, code: int, reason: str) -> None:
         """Say why, and cut the connection soon, whether or not the client hears it."""
@@ -64,7 +69,7 @@ class DirectSocket(Protocol):
 class DirectProtocol(WebSocketsSansIOProtocol):
     """Implements DirectSocket."""
 
-    on_resume: Callable[[], None] | None = None
+    on_change: Callable[[], None] | None = None
     on_binary: Callable[[bytes], bool] | None = None
     _tells_frames_apart = False
     """Bytes are kept here until a frame is whole. Else websockets does that."""
@@ -85,9 +90,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def is_paused(self) -> bool:
         return not self.writable.is_set()
 
-    def write_frames(self, data: bytes) -> None:
-        if self.is_open:
-            self.transport.write(data)
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        return self.transport.write
 
     def close(self, code: int, reason: str) -> None:
         if self.is_open:
@@ -143,16 +148,33 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self._is_awaited = False
             self._read_on()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._tell()
+
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.on_resume is not None:
-            self.on_resume()
+        self._tell()
+
+    def eof_received(self) -> None:
+        # asyncio closes the line after this.
+        self.disconnected = True
+        self._tell()
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self._tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.on_resume = None
+        super().connection_lost(exc)
+        self._tell()
+        self.on_change = None
         self.on_binary = None
         self._came.clear()
-        super().connection_lost(exc)
+
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
@@ -228,6 +250,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
+        self._tell()
 
 
 def _span(came: bytearray, at: int) -> tuple[int, int] | None:

@@ -1,9 +1,9 @@
 """One writer for each socket: what is put into its outbox goes out in order.
 
-`DirectSender` writes finished frames to the transport: all that one turn of the event loop has
-brought for a client in one write, by one callback for all clients. `AsgiSender` does it with a
-task and plain ASGI. Neither ever makes the caller wait: a client that can't keep up is
-disconnected (S9).
+`DirectSender` writes finished frames to the transport, all that one turn of the event loop
+has brought at once. While nothing waits, a room may `write` there itself, the same bytes to
+all. `AsgiSender` sends with a task and plain ASGI. Neither ever makes the caller wait: a
+client that can't keep up is disconnected (S9).
 """
 
 from __future__ import annotations
@@ -35,12 +35,22 @@ class Sender(Protocol):
     on_close: Callable[[], None] | None
     """Called when this side closes, whether or not the client ever hears of it."""
 
+    before: Callable[[], None] | None
+    """Called before anything else is sent or closed: it may `put` what has to come first."""
+
+    write: Callable[[bytes], object] | None
+    """Writes frames at once; None while they would overtake something, or nobody reads them."""
+
     @property
     def is_open(self) -> bool: ...
 
     def send(self, packet: Packet) -> None: ...
 
     def send_join(self, packet: Packet) -> None: ...
+
+    def put(self, packet: Packet) -> None:
+        """As `send`, of what comes first."""
+        ...
 
     def close(self, code: int, reason: str) -> None:
         """Send what can be sent, then close. Later sends are ignored."""
@@ -51,28 +61,11 @@ class Sender(Protocol):
         ...
 
 
-class Turn:
-    """The clients that have something to be sent at the end of this turn of the event loop."""
-
-    def __init__(self) -> None:
-        self._due: list[DirectSender] = []
-
-    def add(self, sender: DirectSender) -> None:
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._end)
-        self._due.append(sender)
-
-    def _end(self) -> None:
-        due, self._due = self._due, []
-        for sender in due:
-            sender.write_turn()
-
-
-def sender_of(websocket: WebSocket, max_outbox_bytes: int, turn: Turn) -> Sender:
+def sender_of(websocket: WebSocket, max_outbox_bytes: int) -> Sender:
     """The fastest sender that this connection allows; call it after `accept`."""
     direct = direct_of(websocket)
     if direct is not None:
-        return DirectSender(direct, max_outbox_bytes, turn)
+        return DirectSender(direct, max_outbox_bytes)
     return AsgiSender(websocket, max_outbox_bytes)
 
 
@@ -85,25 +78,39 @@ class _Sender(ABC):
 
     def __init__(self, max_outbox_bytes: int) -> None:
         self.on_close: Callable[[], None] | None = None
+        self.before: Callable[[], None] | None = None
+        self.write: Callable[[bytes], object] | None = None
         self._outbox = Outbox(max_outbox_bytes)
 
     def close(self, code: int, reason: str) -> None:
         if self.is_open:
+            if code != TOO_SLOW:
+                self._begin()
             self._close(code, reason)
             if self.on_close is not None:
                 self.on_close()
 
+    def send(self, packet: Packet) -> None:
+        self._begin()
+        self.put(packet)
+
+    def put(self, packet: Packet) -> None:
+        if not self.is_open:
+            return
+        if self._outbox.put(packet):
+            self._wake()
+        else:
+            self.close(TOO_SLOW, TOO_SLOW_REASON)
+
     def send_join(self, packet: Packet) -> None:
+        self._begin()
         if self.is_open:
             self._outbox.put_join(packet)
             self._wake()
 
-    def _put(self, packet: Packet) -> bool:
-        """Queue it; False if the client was too slow for that."""
-        if self._outbox.put(packet):
-            return True
-        self.close(TOO_SLOW, TOO_SLOW_REASON)
-        return False
+    def _begin(self) -> None:
+        if self.before is not None:
+            self.before()
 
     @property
     @abstractmethod
@@ -119,55 +126,19 @@ class _Sender(ABC):
 class DirectSender(_Sender):
     """Writes to the transport once a turn, while the client keeps up."""
 
-    def __init__(self, socket: DirectSocket, max_outbox_bytes: int, turn: Turn) -> None:
+    def __init__(self, socket: DirectSocket, max_outbox_bytes: int) -> None:
         super().__init__(max_outbox_bytes)
         self._socket = socket
-        self._turn = turn
-        self._fresh: list[Packet] = []
-        """What this turn has for the client, behind all that is in the outbox."""
         self._loop = asyncio.get_running_loop()
         self._is_flush_due = False
-        socket.on_resume = self._flush
+        socket.on_change = self._changed
+        self._changed()
 
     @property
     def is_open(self) -> bool:
         return self._socket.is_open
 
-    def send(self, packet: Packet) -> None:
-        # Called for each client of each message: whether the socket is open and what waits is
-        # looked at once a turn.
-        if not self._fresh:
-            self._turn.add(self)
-        self._fresh.append(packet)
-
-    def send_join(self, packet: Packet) -> None:
-        self._keep_fresh()
-        super().send_join(packet)
-
-    def write_turn(self) -> None:
-        """Write what this turn has brought, or queue it behind what waits."""
-        if self._outbox or self._socket.is_paused:
-            self._keep_fresh()
-            self._wake()
-            return
-        frames = [packet.frame for packet in self._fresh]
-        if not frames:
-            return
-        if sum(map(len, frames)) <= WRITE_BYTES:
-            self._fresh.clear()
-            self._socket.write_frames(b"".join(frames))
-        else:
-            self._keep_fresh()
-            self._flush()
-
-    def _keep_fresh(self) -> None:
-        fresh, self._fresh = self._fresh, []
-        if self.is_open:
-            all(map(self._put, fresh))
-
     def _close(self, code: int, reason: str) -> None:
-        if code != TOO_SLOW:
-            self._keep_fresh()
         while code != TOO_SLOW and self._outbox and not self._socket.is_paused:
             self._flush()
         self._socket.close(code, reason)
@@ -175,20 +146,30 @@ class DirectSender(_Sender):
     async def drained(self) -> None:
         return None
 
+    def _changed(self) -> None:
+        """The socket is another than before: closed, paused, or read again."""
+        if not self._socket.is_open:
+            self.write = None
+        elif self._outbox:
+            self._wake()
+        else:
+            self.write = None if self._socket.is_paused else self._socket.write
+
     def _wake(self) -> None:
+        self.write = None
         if not self._is_flush_due and not self._socket.is_paused:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._socket.is_paused:
+        self._begin()
+        if self._socket.is_paused or not self._socket.is_open:
             return
         frames = [packet.frame for packet in self._outbox.take(WRITE_BYTES)]
-        self._socket.write_frames(b"".join(frames))
-        if self._outbox:
-            # Whoever takes a whole room in doesn't take the others' turn.
-            self._wake()
+        self._socket.write(b"".join(frames))
+        # Whoever takes a whole room in doesn't take the others' turn.
+        self._changed()
 
 
 class AsgiSender(_Sender):
@@ -205,10 +186,6 @@ class AsgiSender(_Sender):
     @property
     def is_open(self) -> bool:
         return self._closing is None and not self._is_gone
-
-    def send(self, packet: Packet) -> None:
-        if self.is_open and self._put(packet):
-            self._wake()
 
     def _close(self, code: int, reason: str) -> None:
         self._closing = (code, reason)

@@ -41,7 +41,7 @@ async def room_socket(websocket: WebSocket) -> None:
         await websocket.send_denial_response(PlainTextResponse(reason, 403))
         return
     await websocket.accept()
-    sender = sender_of(websocket, settings.max_outbox_bytes, websocket.app.state.turn)
+    sender = sender_of(websocket, settings.max_outbox_bytes)
     room = websocket.path_params["room"]
     if not is_room_id(room):
         sender.close(*NO_ROOM)

@@ -19,6 +19,8 @@ class KeptSender:
 
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
+        self.before: Callable[[], None] | None = None
+        self.write: Callable[[bytes], object] | None = None
         self.sent: list[ServerMessage] = []
         self.closed: tuple[int, str] | None = None
         self._changed = asyncio.Event()
@@ -34,6 +36,11 @@ class KeptSender:
         return self.closed is None
 
     def send(self, packet: Packet) -> None:
+        if self.before is not None:
+            self.before()
+        self.put(packet)
+
+    def put(self, packet: Packet) -> None:
         if self.is_open:
             self.sent.append(codec.decode_server(packet.payload))
             self._changed.set()
@@ -42,6 +49,8 @@ class KeptSender:
         self.send(packet)
 
     def close(self, code: int, reason: str) -> None:
+        if self.before is not None:
+            self.before()
         if self.is_open:
             self.closed = (code, reason)
             if self.on_close is not None:

@@ -71,7 +71,7 @@ class Atelier(Dialect):
     cursor_mark = struct.pack(">d", SAME_Y)
     joined_mark = b"\xa1t\xa5ready"
     echoes = False
-    stroke_points = 20
+    stroke_points = 60
 
     def path(self, room: str) -> str:
         return f"/ws/{room}"

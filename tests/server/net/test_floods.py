@@ -45,6 +45,8 @@ class Listener:
 
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
+        self.before: Callable[[], None] | None = None
+        self.write: Callable[[bytes], object] | None = None
         self.is_open = True
         self.heard: list[ServerMessage] = []
         self.num_cursors = 0
@@ -52,6 +54,11 @@ class Listener:
         self.has_moved = asyncio.Event()
 
     def send(self, packet: Packet) -> None:
+        if self.before is not None:
+            self.before()
+        self.put(packet)
+
+    def put(self, packet: Packet) -> None:
         if packet.ephemeral:
             self.num_cursors += 1
             self.has_moved.set()
