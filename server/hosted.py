@@ -44,7 +44,7 @@ from server.core.room import Entry, Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
 from server.core.tail import Tail, entry_bytes
 from server.net.outbox import Packet
-from server.seats import Seat, Seats, packed
+from server.seats import Later, Seat, Seats, on_loop, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,6 +81,7 @@ class HostedRoom:
         *,
         keep_entries: int,
         snapshot_every: int,
+        later: Later = on_loop,
     ) -> None:
         self._room = room
         self._log = opened.log
@@ -94,7 +95,8 @@ class HostedRoom:
         self._new_bytes = sum(
             entry_bytes(entry) for entry in opened.entries if entry.seq > self._snapshot_seq
         )
-        self.seats = Seats()
+        self._later = later
+        self.seats = Seats(later)
         self._durable = int(room.seq)
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self._savings: set[asyncio.Future[None]] = set()
@@ -356,7 +358,7 @@ class HostedRoom:
         self._savings.clear()
         self._log.close()
         self.seats.close(NOT_SAVED, NOT_SAVED_REASON)
-        self.seats = Seats()
+        self.seats = Seats(self._later)
 
     def close(self) -> None:
         """The room is being unloaded: leave a snapshot for the next time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from server.core.messages import Person, ServerMessage
     from server.net.senders import Sender
 
+
+Later = Callable[[float, Callable[[], None]], object]
+"""Runs something so many seconds later; 0: at the end of this turn of the event loop."""
 
 MOVES_S = 0.008
 """How long a cursor may wait for others of its room: half a frame of a screen."""
@@ -64,7 +68,8 @@ class Seat:
 class Seats:
     """Those who are here, and those who are on the way in: they wait for what they'll see."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: Later) -> None:
+        self._later = later
         self._here: dict[str, Seat] = {}
         self._arriving: dict[str, Seat] = {}
         self._said: list[tuple[Packet, Seat | None]] = []
@@ -125,29 +130,34 @@ class Seats:
 
     def spread(self, packet: Packet, but: Seat | None = None) -> None:
         """Send to everybody, perhaps but one, at the end of this turn of the event loop."""
-        if not self._said:
-            asyncio.get_running_loop().call_soon(self._end_turn)
+        if not self._here:
+            return
         self._said.append((packet, but))
+        if len(self._said) == 1:
+            self._later(0.0, self._end_turn)
 
     def _end_turn(self) -> None:
         """Write what this turn has brought: the same bytes to all who keep up and get all of it."""
         said, self._said = self._said, []
         taken, self._taken = self._taken, {}
         frames = [packet.frame for packet, _ in said]
-        may_write = sum(map(len, frames)) <= WRITE_BYTES
-        data = b"".join(frames) if may_write else b""
+        size = sum(map(len, frames))
+        is_portion = size <= WRITE_BYTES
+        data = b"".join(frames) if is_portion else b""
         others = {but for _, but in said} | taken.keys()
         for seat in self._here.values():
-            write = seat.sender.write if may_write else None
-            if write is not None and seat not in others:
-                write(data)
+            send_now = seat.sender.send_now
+            if send_now is None or seat in others or not is_portion:
+                left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
+                _send_some(seat.sender, left, at_once=is_portion)
                 continue
-            left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
-            if write is None:
-                for packet in left:
-                    seat.sender.put(packet)
-            elif left:
-                write(b"".join([packet.frame for packet in left]))
+            # Sent right here, since this is what all the time goes into.
+            try:
+                num_sent = send_now(data)
+            except OSError:
+                num_sent = 0
+            if num_sent < size:
+                seat.sender.write(data[num_sent:])
 
     def _catch_up(self, seat: Seat) -> None:
         """Put into its outbox what was said to all before what it is told now."""
@@ -166,9 +176,9 @@ class Seats:
         """
         key = (kind, seat.session)
         seat.latest[kind] = packet = Packet(message, ephemeral=True, key=key)
-        if not self._moves:
-            asyncio.get_running_loop().call_later(MOVES_S, self._tell_moves)
         self._moves[key] = packet
+        if len(self._moves) == 1:
+            self._later(MOVES_S, self._tell_moves)
 
     def _tell_moves(self) -> None:
         moves, self._moves = self._moves, {}
@@ -187,5 +197,31 @@ class Seats:
                 seat.sender.close(code, reason)
 
 
+def on_loop(after_s: float, act: Callable[[], None]) -> None:
+    """A `Later` on the event loop that is running."""
+    loop = asyncio.get_running_loop()
+    if after_s:
+        loop.call_later(after_s, act)
+    else:
+        loop.call_soon(act)
+
+
 def packed(message: ServerMessage) -> Packet:
     return Packet(codec.encode(message))
+
+
+def _send_some(sender: Sender, packets: list[Packet], *, at_once: bool) -> None:
+    """Send what isn't for all, or queue it where it can't be sent at once."""
+    send_now = sender.send_now
+    if send_now is None or not at_once:
+        for packet in packets:
+            sender.put(packet)
+        return
+    data = b"".join([packet.frame for packet in packets])
+    try:
+        num_sent = send_now(data) if data else 0
+    except OSError:
+        # Whatever it is, the transport meets it too, and closes if it must.
+        num_sent = 0
+    if num_sent < len(data):
+        sender.write(data[num_sent:])

@@ -10,15 +10,16 @@ its closing behind a reader that doesn't read.
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
-from websockets.frames import Opcode, apply_mask
+from websockets.frames import Opcode, apply_mask  # type: ignore[attr-defined]
 from websockets.protocol import State
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from uvicorn._types import ASGIReceiveEvent
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from websockets.http11 import Request
 
 EXTENSION = "atelier.direct"
-HIGH_WATER_BYTES = 64 * 1024
 READ_AHEAD_BYTES = 64 * 1024
 """Of whole messages that wait for their turn, after which no more is read."""
 AT_ONCE_PER_TURN = 32
@@ -57,8 +57,12 @@ class DirectSocket(Protocol):
     """Asked about each binary message before the application; True: it is dealt with."""
 
     @property
-    def write(self) -> Callable[[bytes], object]:
-        """Takes whole frames, while this is open."""
+    def send_now(self) -> Callable[[bytes], int]:
+        """Sends as much as goes at once while this is open and not paused; may raise OSError."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send whole frames, or the rest of one, as soon as it goes."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -90,9 +94,13 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def is_paused(self) -> bool:
         return not self.writable.is_set()
 
-    @property
-    def write(self) -> Callable[[bytes], object]:
-        return self.transport.write
+    def write(self, data: bytes) -> None:
+        if self.is_open:
+            self.transport.write(data)
+
+    def _write_all(self, data: bytes) -> int:
+        self.transport.write(data)
+        return len(data)
 
     def close(self, code: int, reason: str) -> None:
         if self.is_open:
@@ -115,8 +123,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        cast("asyncio.Transport", transport).set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        # Paused as soon as anything waits there: it does so in the outbox, where it can be lost.
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
         self._came = bytearray()
+        self._socket = _shared_socket(self.loop, transport)
+        self.send_now = self._write_all if self._socket is None else self._socket.send
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -166,6 +177,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._socket is not None:
+            # Before asyncio closes it: its number may be another connection's after that.
+            self._socket.detach()
         super().connection_lost(exc)
         self._tell()
         self.on_change = None
@@ -251,6 +265,20 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
         self._tell()
+
+
+def _shared_socket(
+    loop: asyncio.AbstractEventLoop, transport: asyncio.BaseTransport
+) -> socket.socket | None:
+    """The transport's socket, to send past it: a tenth less for each message to each client.
+
+    None where the transport isn't the plain one that sends at once itself.
+    """
+    shared = transport.get_extra_info("socket")
+    is_plain = transport.get_extra_info("sslcontext") is None
+    if shared is None or not is_plain or not isinstance(loop, asyncio.SelectorEventLoop):
+        return None
+    return socket.socket(shared.family, shared.type, shared.proto, fileno=shared.fileno())
 
 
 def _span(came: bytearray, at: int) -> tuple[int, int] | None:

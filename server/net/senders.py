@@ -1,7 +1,7 @@
 """One writer for each socket: what is put into its outbox goes out in order.
 
 `DirectSender` writes finished frames to the transport, all that one turn of the event loop
-has brought at once. While nothing waits, a room may `write` there itself, the same bytes to
+has brought at once. While nothing waits, a room may `send_now` itself, the same bytes to
 all. `AsgiSender` sends with a task and plain ASGI. Neither ever makes the caller wait: a
 client that can't keep up is disconnected (S9).
 """
@@ -38,8 +38,11 @@ class Sender(Protocol):
     before: Callable[[], None] | None
     """Called before anything else is sent or closed: it may `put` what has to come first."""
 
-    write: Callable[[bytes], object] | None
-    """Writes frames at once; None while they would overtake something, or nobody reads them."""
+    send_now: Callable[[bytes], int] | None
+    """Sends as much as goes at once, the rest is for `write`; may raise OSError.
+
+    None while it would overtake something, or nobody reads it.
+    """
 
     @property
     def is_open(self) -> bool: ...
@@ -50,6 +53,10 @@ class Sender(Protocol):
 
     def put(self, packet: Packet) -> None:
         """As `send`, of what comes first."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send the rest."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -70,7 +77,8 @@ def sender_of(websocket: WebSocket, max_outbox_bytes: int) -> Sender:
 
 
 def direct_of(websocket: WebSocket) -> DirectSocket | None:
-    return websocket.scope["extensions"].get(EXTENSION)
+    direct: DirectSocket | None = websocket.scope["extensions"].get(EXTENSION)
+    return direct
 
 
 class _Sender(ABC):
@@ -79,7 +87,7 @@ class _Sender(ABC):
     def __init__(self, max_outbox_bytes: int) -> None:
         self.on_close: Callable[[], None] | None = None
         self.before: Callable[[], None] | None = None
-        self.write: Callable[[bytes], object] | None = None
+        self.send_now: Callable[[bytes], int] | None = None
         self._outbox = Outbox(max_outbox_bytes)
 
     def close(self, code: int, reason: str) -> None:
@@ -149,14 +157,17 @@ class DirectSender(_Sender):
     def _changed(self) -> None:
         """The socket is another than before: closed, paused, or read again."""
         if not self._socket.is_open:
-            self.write = None
+            self.send_now = None
         elif self._outbox:
             self._wake()
         else:
-            self.write = None if self._socket.is_paused else self._socket.write
+            self.send_now = None if self._socket.is_paused else self._socket.send_now
+
+    def write(self, data: bytes) -> None:
+        self._socket.write(data)
 
     def _wake(self) -> None:
-        self.write = None
+        self.send_now = None
         if not self._is_flush_due and not self._socket.is_paused:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -198,6 +209,9 @@ class AsgiSender(_Sender):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is sent at once here")
 
     def _wake(self) -> None:
         self._woken.set()

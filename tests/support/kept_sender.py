@@ -20,7 +20,7 @@ class KeptSender:
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
         self.before: Callable[[], None] | None = None
-        self.write: Callable[[bytes], object] | None = None
+        self.send_now: Callable[[bytes], int] | None = None
         self.sent: list[ServerMessage] = []
         self.closed: tuple[int, str] | None = None
         self._changed = asyncio.Event()
@@ -39,6 +39,9 @@ class KeptSender:
         if self.before is not None:
             self.before()
         self.put(packet)
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is sent at once here")
 
     def put(self, packet: Packet) -> None:
         if self.is_open:

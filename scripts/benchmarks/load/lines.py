@@ -13,8 +13,6 @@ from scripts.benchmarks.load.frames import upgrade
 if TYPE_CHECKING:
     from scripts.benchmarks.load.dialects import Dialect
 
-import os
-SPIN = bool(os.environ.get("SPIN"))
 READ_BYTES = 256 * 1024
 ACK = b"\xa1t\xa3ack\xa2id\xb0"
 """Before the 16 characters of an op's id."""
@@ -127,9 +125,7 @@ class Crowd:
         first = True
         while first or time.perf_counter() < until:
             first = False
-            timeout = 0 if SPIN else max(0.0, until - time.perf_counter())
-            for fd, _ in self._poll.poll(timeout):
-                self._take(self._by_fd[fd])
+            self.read_once(max(0.0, until - time.perf_counter()))
 
     def read_once(self, timeout_s: float) -> None:
         for fd, _ in self._poll.poll(timeout_s):

@@ -46,7 +46,7 @@ class Listener:
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
         self.before: Callable[[], None] | None = None
-        self.write: Callable[[bytes], object] | None = None
+        self.send_now: Callable[[bytes], int] | None = None
         self.is_open = True
         self.heard: list[ServerMessage] = []
         self.num_cursors = 0
@@ -57,6 +57,9 @@ class Listener:
         if self.before is not None:
             self.before()
         self.put(packet)
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is sent at once here")
 
     def put(self, packet: Packet) -> None:
         if packet.ephemeral:

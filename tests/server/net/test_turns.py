@@ -47,6 +47,11 @@ class Socket:
         self.is_open = True
         self.is_paused = False
         self.on_change: Callable[[], None] | None = None
+        self.on_binary: Callable[[bytes], bool] | None = None
+
+    def send_now(self, data: bytes) -> int:
+        self.write(data)
+        return len(data)
 
     def write(self, data: bytes) -> None:
         self.num_bytes += len(data)

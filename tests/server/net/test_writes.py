@@ -15,7 +15,7 @@ from server.core.messages import Left, Person
 from server.net.outbox import Packet
 from server.net.protocol import DirectProtocol
 from server.net.senders import WRITE_BYTES, DirectSender
-from server.seats import Seat, Seats, packed
+from server.seats import Later, Seat, Seats, on_loop, packed
 from tests.server.net.serving import serving, settings_for
 from tests.support.sessions import new_meter
 
@@ -40,6 +40,10 @@ class Socket:
         self.on_change: Callable[[], None] | None = None
         self.on_binary: Callable[[bytes], bool] | None = None
 
+    def send_now(self, data: bytes) -> int:
+        self.writes.append(data)
+        return len(data)
+
     def write(self, data: bytes) -> None:
         self.writes.append(data)
 
@@ -47,8 +51,8 @@ class Socket:
         self.is_open = False
 
 
-def room_of(num: int) -> tuple[Seats, list[Seat], list[Socket]]:
-    seats, sockets = Seats(), [Socket() for _ in range(num)]
+def room_of(num: int, later: Later = on_loop) -> tuple[Seats, list[Seat], list[Socket]]:
+    seats, sockets = Seats(later), [Socket() for _ in range(num)]
     buckets = Buckets(FlowLimits())
     for number, socket in enumerate(sockets):
         person = Person(session=f"s{number}", person=f"p{number}", name="", color="#000000")
@@ -127,20 +131,23 @@ async def test_s16_more_than_a_portion_in_one_turn_goes_out_in_order_and_in_port
 
 
 async def test_s17_cursors_of_a_room_go_out_together_and_the_last_one_of_each_counts() -> None:
-    seats, all_seats, sockets = room_of(3)
-    await settled(sockets)
     told: list[tuple[float, Callable[[], None]]] = []
-    loop = asyncio.get_running_loop()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(loop, "call_later", lambda after, act: told.append((after, act)))
-        for number in range(5):
-            seats.move(all_seats[0], "presence", b"a%d" % number)
-            seats.move(all_seats[1], "presence", b"b%d" % number)
-        seats.move(all_seats[2], "presence", b"c")
-        seats.leave(all_seats[2])
+
+    def later(after_s: float, act: Callable[[], None]) -> None:
+        if after_s:
+            told.append((after_s, act))
+        else:
+            on_loop(after_s, act)
+
+    seats, all_seats, sockets = room_of(3, later)
+    for number in range(5):
+        seats.move(all_seats[0], "presence", b"a%d" % number)
+        seats.move(all_seats[1], "presence", b"b%d" % number)
+    seats.move(all_seats[2], "presence", b"c")
+    seats.leave(all_seats[2])
     await settled(sockets)
-    ((after, tell),) = told
-    assert after <= 0.008
+    ((after_s, tell),) = told
+    assert after_s <= 0.008
     tell()
     await asyncio.sleep(0)
     a, b = Packet(b"a4").frame, Packet(b"b4").frame
