@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from starlette.applications import Starlette
+
 CANNOT_START = 2
 GRACEFUL_S = 5
 
@@ -65,8 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings, listening: socket.socket) -> int:
     """Serve until a signal; the exit status."""
-    config = uvicorn.Config(
-        create_app(settings),
+    server = Server(configured(create_app(settings), settings))
+    asyncio.run(server.serve([listening]))
+    return 0 if server.started else CANNOT_START
+
+
+def configured(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """uvicorn, as Atelier wants it."""
+    return uvicorn.Config(
+        app,
         ws=DirectProtocol,
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
@@ -80,9 +89,6 @@ def serve(settings: Settings, listening: socket.socket) -> int:
         proxy_headers=False,
         server_header=False,
     )
-    server = Server(config)
-    asyncio.run(server.serve([listening]))
-    return 0 if server.started else CANNOT_START
 
 
 def check_data_dir(folder: Path) -> None:

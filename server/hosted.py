@@ -31,9 +31,6 @@ from server.core.messages import (
     JoinReady,
     Limits,
     Moderate,
-    PeerInk,
-    PeerLook,
-    PeerPresence,
     Person,
     Preview,
     Refused,
@@ -46,14 +43,15 @@ from server.core.moderation import Decider, founded
 from server.core.room import Entry, Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
 from server.core.tail import Tail, entry_bytes
-from server.net.outbox import Key, Packet
-from server.seats import Seat, Seats, packed
+from server.net.outbox import Packet
+from server.seats import Later, Seat, Seats, on_loop, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from server.core.access import Grant, Standing
     from server.core.records import Change, Record
+    from server.core.session import Relay
     from server.ports import GenerationPort
     from server.storage.base import Opened
 
@@ -83,6 +81,7 @@ class HostedRoom:
         *,
         keep_entries: int,
         snapshot_every: int,
+        later: Later = on_loop,
     ) -> None:
         self._room = room
         self._log = opened.log
@@ -96,7 +95,8 @@ class HostedRoom:
         self._new_bytes = sum(
             entry_bytes(entry) for entry in opened.entries if entry.seq > self._snapshot_seq
         )
-        self.seats = Seats()
+        self._later = later
+        self.seats = Seats(later)
         self._durable = int(room.seq)
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self._savings: set[asyncio.Future[None]] = set()
@@ -128,7 +128,7 @@ class HostedRoom:
 
     def relay_preview(self, preview: Preview) -> None:
         key = ("preview", preview.frame, str(preview.index))
-        self.seats.broadcast_ephemeral(preview, key)
+        self.seats.spread(Packet(codec.encode(preview), ephemeral=True, key=key))
 
     # --- people -----------------------------------------------------------------------------
 
@@ -210,18 +210,14 @@ class HostedRoom:
         seat.rename(person.name, person.color)
         self.seats.update(seat)
 
-    def relay(
-        self, seat: Seat, message: PeerPresence | PeerLook | PeerInk, key: Key | None
-    ) -> None:
+    def relay(self, seat: Seat, relay: Relay) -> None:
+        """Pass on ink, a cursor or a look to those who are here."""
         if not self.seats.is_here(seat):
             return
-        if isinstance(message, PeerPresence):
-            seat.presence = message
-        elif isinstance(message, PeerLook):
-            seat.look = message
-        elif not (seat.standing.may_change or message.end):
-            return
-        self.seats.broadcast_ephemeral(message, key, but=seat)
+        if relay.kind != "ink":
+            self.seats.move(seat, relay.kind, relay.message)
+        elif seat.standing.may_change or relay.ends:
+            self.seats.spread(Packet(relay.message, ephemeral=True), but=seat)
 
     def tell_engine(self, engine: Engine) -> None:
         self.seats.broadcast(engine)
@@ -285,8 +281,8 @@ class HostedRoom:
             invited = Invited(id=request.id, link=f"{request.id}.{secret}")
             self._when_durable(lambda: seat.send(invited))
         if isinstance(deed, Gather):
-            gathered = Gathered(session=seat.session)
-            self._when_durable(lambda: self.seats.broadcast_ephemeral(gathered, None, but=seat))
+            gathered = Packet(codec.encode(Gathered(session=seat.session)), ephemeral=True)
+            self._when_durable(lambda: self.seats.spread(gathered, but=seat))
         if isinstance(deed, Kick):
             self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
         self._when_durable(self.review)
@@ -362,7 +358,7 @@ class HostedRoom:
         self._savings.clear()
         self._log.close()
         self.seats.close(NOT_SAVED, NOT_SAVED_REASON)
-        self.seats = Seats()
+        self.seats = Seats(self._later)
 
     def close(self) -> None:
         """The room is being unloaded: leave a snapshot for the next time."""
@@ -421,17 +417,18 @@ class HostedRoom:
             # Encoded when it is written: a room of 64 MiB is neither done in one turn, nor
             # there once more for each reader who takes their time.
             seat.sender.send_join(Packet(partial(codec.encode, message)))
-        for news in (*self._news_for(seat), JoinReady(seq=seq)):
-            seat.sender.send_join(packed(news))
+        for news in self._news_for(seat):
+            seat.sender.send_join(news)
+        seat.sender.send_join(packed(JoinReady(seq=seq)))
 
-    def _news_for(self, seat: Seat) -> Iterator[ServerMessage]:
+    def _news_for(self, seat: Seat) -> Iterator[Packet]:
         if self.is_read_only:
-            yield Disk(state=self._disk)
-        yield self._history(seat.person_id)
+            yield packed(Disk(state=self._disk))
+        yield packed(self._history(seat.person_id))
         for other in self.seats:
             if other is not seat:
-                yield from (news for news in (other.presence, other.look) if news is not None)
-        yield from self._generation.previews(self.id)
+                yield from other.latest.values()
+        yield from map(packed, self._generation.previews(self.id))
 
     def _announce(self, taken: Taken, author: Seat, history: History) -> None:
         """An op is durable: tell everybody, and generation."""
@@ -447,15 +444,14 @@ class HostedRoom:
 
     def _broadcast(self, entry: Entry, asked_so: Seat | None = None) -> None:
         """Tell everybody of an op; who asked for just this gets its number only."""
-        is_secret = polls.touches_ballots(entry.changes)
-        packet = packed(applied(entry, NOBODY))
+        if asked_so is not None and self.seats.is_here(asked_so):
+            asked_so.send(Ack(id=entry.id, seq=entry.seq))
+        if not polls.touches_ballots(entry.changes):
+            self.seats.spread(packed(applied(entry, NOBODY)), but=asked_so)
+            return
         for seat in self.seats:
-            if seat is asked_so:
-                seat.send(Ack(id=entry.id, seq=entry.seq))
-            elif is_secret:
+            if seat is not asked_so:
                 seat.send(applied(entry, seat.person_id))
-            else:
-                seat.sender.send(packet)
 
     def _history(self, person: PersonId) -> History:
         undo, redo = self._room.history(person)

@@ -26,6 +26,7 @@ from server.core.session import (
     Ask,
     Close,
     Decide,
+    Drop,
     Effect,
     Enter,
     Make,
@@ -201,21 +202,32 @@ class Hub:
         sender.on_close = partial(_soon, loop, self.disconnect, connection)
         return connection
 
+    def relay(self, connection: Connection, data: bytes) -> bool:
+        """Pass on a message at once that is only to be passed on; False: `receive` it."""
+        effect = connection.session.relay(data, self.clock())
+        if effect is None:
+            return False
+        if not isinstance(effect, Drop):
+            self._act(connection, effect)
+        return True
+
     async def receive(self, connection: Connection, data: bytes) -> None:
         """Act on one message. Waits only to load a room, or while the journal is overloaded."""
+        if self.relay(connection, data):
+            return
         await self._journal.has_space()
         for effect in connection.session.receive(data, self.clock()):
-            await self._carry_out(connection, effect)
+            if isinstance(effect, Enter):
+                await self._enter(connection, effect)
+            else:
+                self._act(connection, effect)
 
     def disconnect(self, connection: Connection) -> None:
         connection.session.close()
         if connection.hosted is not None and connection.seat is not None:
             connection.hosted.seats.leave(connection.seat)
 
-    async def _carry_out(self, connection: Connection, effect: Effect) -> None:
-        if isinstance(effect, Enter):
-            await self._enter(connection, effect)
-            return
+    def _act(self, connection: Connection, effect: Effect) -> None:
         if isinstance(effect, Close):
             connection.sender.close(effect.code, effect.reason)
             return
@@ -223,14 +235,14 @@ class Hub:
         if hosted is None or seat is None:
             return
         match effect:
+            case Relay():
+                hosted.relay(seat, effect)
             case Ask(request):
                 hosted.ask(seat, request)
             case Decide(request):
                 hosted.decide(seat, request)
             case Make(request):
                 hosted.make(seat, request)
-            case Relay(message, key):
-                hosted.relay(seat, message, key)
             case Rename(person):
                 hosted.rename(seat, person)
             case Reply(message):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,14 +13,22 @@ from server.core import codec, ids
 from server.core.ids import PersonId
 from server.core.messages import Joined, Left
 from server.net.outbox import Key, Packet
+from server.net.senders import WRITE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from server.core.access import Grant, Standing
     from server.core.limits import Meter
-    from server.core.messages import PeerLook, PeerPresence, Person, ServerMessage
+    from server.core.messages import Person, ServerMessage
     from server.net.senders import Sender
+
+
+Later = Callable[[float, Callable[[], None]], object]
+"""Runs something so many seconds later; 0: at the end of this turn of the event loop."""
+
+MOVES_S = 0.008
+"""How long a cursor may wait for others of its room: half a frame of a screen."""
 
 
 class Seat:
@@ -30,8 +41,8 @@ class Seat:
         self.sender = sender
         self.grant = grant
         self.meter = meter
-        self.presence: PeerPresence | None = None
-        self.look: PeerLook | None = None
+        self.latest: dict[str, Packet] = {}
+        """Its presence and its look, if there were any, as others get them."""
         self.badge = ids.new_secret()
         self.stand(standing)
 
@@ -57,9 +68,16 @@ class Seat:
 class Seats:
     """Those who are here, and those who are on the way in: they wait for what they'll see."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: Later) -> None:
+        self._later = later
         self._here: dict[str, Seat] = {}
         self._arriving: dict[str, Seat] = {}
+        self._said: list[tuple[Packet, Seat | None]] = []
+        """To all who are here, perhaps but one, in this turn of the event loop."""
+        self._taken: dict[Seat, int] = {}
+        """How much of that was put into somebody's outbox already."""
+        self._moves: dict[Key, Packet] = {}
+        """Cursors and looks that are about to be told."""
 
     def __len__(self) -> int:
         return len(self._here) + len(self._arriving)
@@ -94,25 +112,78 @@ class Seats:
             return False
         self.broadcast(Joined(person=seat.person))
         self._here[seat.session] = seat
+        self._taken[seat] = len(self._said)
+        seat.sender.before = partial(self._catch_up, seat)
         return True
 
     def leave(self, seat: Seat) -> None:
         self._arriving.pop(seat.session, None)
         if self._here.pop(seat.session, None) is not None:
+            for key in [key for key in self._moves if key[1] == seat.session]:
+                del self._moves[key]
+            seat.sender.before = None
+            self._taken.pop(seat, None)
             self.broadcast(Left(session=seat.session))
 
     def broadcast(self, message: ServerMessage) -> None:
-        packet = packed(message)
-        for seat in self:
-            seat.sender.send(packet)
+        self.spread(packed(message))
 
-    def broadcast_ephemeral(
-        self, message: ServerMessage, key: Key | None, but: Seat | None = None
-    ) -> None:
-        packet = packed(message)
-        for seat in self:
-            if seat is not but:
-                seat.sender.send_ephemeral(packet, key)
+    def spread(self, packet: Packet, but: Seat | None = None) -> None:
+        """Send to everybody, perhaps but one, at the end of this turn of the event loop."""
+        if not self._here:
+            return
+        self._said.append((packet, but))
+        if len(self._said) == 1:
+            self._later(0.0, self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Write what this turn has brought: the same bytes to all who keep up and get all of it."""
+        said, self._said = self._said, []
+        taken, self._taken = self._taken, {}
+        frames = [packet.frame for packet, _ in said]
+        size = sum(map(len, frames))
+        is_portion = size <= WRITE_BYTES
+        data = b"".join(frames) if is_portion else b""
+        others = {but for _, but in said} | taken.keys()
+        for seat in self._here.values():
+            send_now = seat.sender.send_now
+            if send_now is None or seat in others or not is_portion:
+                left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
+                _send_some(seat.sender, left, at_once=is_portion)
+                continue
+            # Sent right here, since this is what all the time goes into.
+            try:
+                num_sent = send_now(data)
+            except OSError:
+                num_sent = 0
+            if num_sent < size:
+                seat.sender.write(data[num_sent:])
+
+    def _catch_up(self, seat: Seat) -> None:
+        """Put into its outbox what was said to all before what it is told now."""
+        num_taken = self._taken.get(seat, 0)
+        if num_taken < len(self._said):
+            self._taken[seat] = len(self._said)
+            for packet, but in self._said[num_taken:]:
+                if but is not seat:
+                    seat.sender.put(packet)
+
+    def move(self, seat: Seat, kind: str, message: bytes) -> None:
+        """Tell the others where somebody's cursor, or view, is now.
+
+        Those of a room go out together, at most once in MOVES_S: a write for each of them would
+        cost several times as much, and no eye sees the difference.
+        """
+        key = (kind, seat.session)
+        seat.latest[kind] = packet = Packet(message, ephemeral=True, key=key)
+        self._moves[key] = packet
+        if len(self._moves) == 1:
+            self._later(MOVES_S, self._tell_moves)
+
+    def _tell_moves(self) -> None:
+        moves, self._moves = self._moves, {}
+        for (_, session), packet in moves.items():
+            self.spread(packet, self._here.get(session))
 
     def update(self, seat: Seat) -> None:
         """Something about this one has changed: tell those who know of them."""
@@ -126,5 +197,31 @@ class Seats:
                 seat.sender.close(code, reason)
 
 
+def on_loop(after_s: float, act: Callable[[], None]) -> None:
+    """A `Later` on the event loop that is running."""
+    loop = asyncio.get_running_loop()
+    if after_s:
+        loop.call_later(after_s, act)
+    else:
+        loop.call_soon(act)
+
+
 def packed(message: ServerMessage) -> Packet:
     return Packet(codec.encode(message))
+
+
+def _send_some(sender: Sender, packets: list[Packet], *, at_once: bool) -> None:
+    """Send what isn't for all, or queue it where it can't be sent at once."""
+    send_now = sender.send_now
+    if send_now is None or not at_once:
+        for packet in packets:
+            sender.put(packet)
+        return
+    data = b"".join([packet.frame for packet in packets])
+    try:
+        num_sent = send_now(data) if data else 0
+    except OSError:
+        # Whatever it is, the transport meets it too, and closes if it must.
+        num_sent = 0
+    if num_sent < len(data):
+        sender.write(data[num_sent:])

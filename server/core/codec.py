@@ -49,13 +49,25 @@ def decode(data: bytes) -> ClientMessage | BadRequest:
         message: ClientMessage = msgspec.convert(content, ClientMessage, builtin_types=(bytes,))
     except (msgspec.ValidationError, RecursionError) as error:
         return _bad(content, str(error))
-    if isinstance(message, Presence) and message.cursor and not _finite(*message.cursor):
+    if isinstance(message, Presence) and not has_finite_cursor(message):
         raise ProtocolError(BAD_MESSAGE, "expected a cursor of finite numbers")
-    if isinstance(message, Look) and not _finite(*message.sight):
+    if isinstance(message, Look) and not has_finite_sight(message):
         raise ProtocolError(BAD_MESSAGE, "expected a sight of finite numbers")
-    if isinstance(message, Ink) and len(message.points) % 5 not in (0, 3):
+    if isinstance(message, Ink) and not has_whole_points(message):
         raise ProtocolError(BAD_MESSAGE, "expected 8 bytes of origin and 5 bytes for each point")
     return message
+
+
+def has_finite_cursor(presence: Presence) -> bool:
+    return presence.cursor is None or all(map(math.isfinite, presence.cursor))
+
+
+def has_finite_sight(look: Look) -> bool:
+    return all(map(math.isfinite, look.sight))
+
+
+def has_whole_points(ink: Ink) -> bool:
+    return len(ink.points) % 5 in (0, 3)
 
 
 def _unpack(data: bytes) -> object:
@@ -100,7 +112,3 @@ def _bad(content: object, reason: str) -> BadRequest:
     if isinstance(id, str) and _ID.fullmatch(id):
         return BadRequest(id, reason)
     raise ProtocolError(BAD_MESSAGE, reason)
-
-
-def _finite(*numbers: float) -> bool:
-    return all(map(math.isfinite, numbers))

@@ -95,11 +95,11 @@ class FlowLimits(msgspec.Struct, frozen=True, kw_only=True):
 class TokenBucket:
     """Says yes `rate.burst` times at once and `rate.per_s` times a second in the long run."""
 
-    __slots__ = ("_at", "_rate", "_tokens")
+    __slots__ = ("_at", "_burst", "_per_s", "_tokens")
 
     def __init__(self, rate: Rate, now: float) -> None:
-        self._rate = rate
-        self._tokens = rate.burst
+        self._per_s = rate.per_s
+        self._burst = self._tokens = rate.burst
         self._at = now
 
     def take(self, now: float) -> bool:
@@ -110,9 +110,11 @@ class TokenBucket:
         return True
 
     def has(self, now: float) -> bool:
-        elapsed = max(0.0, now - self._at)
-        self._at = now
-        self._tokens = min(self._rate.burst, self._tokens + elapsed * self._rate.per_s)
+        # Asked five times for each message that comes: as few calls as can be.
+        if now > self._at:
+            tokens = self._tokens + (now - self._at) * self._per_s
+            self._tokens = tokens if tokens < self._burst else self._burst
+            self._at = now
         return self._tokens >= 1
 
     def spend(self) -> None:
@@ -120,7 +122,7 @@ class TokenBucket:
 
     def is_full(self, now: float) -> bool:
         """A full one is as good as a new one."""
-        return self.has(now) and self._tokens >= self._rate.burst
+        return self.has(now) and self._tokens >= self._burst
 
 
 class Buckets:
@@ -186,8 +188,9 @@ class Meter:
             self._needed.clear()
         needed = self._needed.get(kind) or self._find(kind, now)
         # Its own come first: whoever is over those leaves the shared ones alone.
-        if not all(bucket.has(now) for bucket in needed):
-            return False
+        for bucket in needed:
+            if not bucket.has(now):
+                return False
         for bucket in needed:
             bucket.spend()
         return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from server.core import codec, ids
+from server.core import codec, ids, relaying
 from server.core.access import STRANGER, Grant
 from server.core.codec import BAD_MESSAGE, BadRequest
 from server.core.errors import ProtocolError
@@ -42,10 +42,12 @@ from server.core.messages import (
     Undo,
     Vote,
 )
+from server.core.relaying import Heads, Kind
 from server.core.room import Request
 
 if TYPE_CHECKING:
-    from server.core.limits import Kind, Meter
+    from server.core.limits import Kind as LimitedKind
+    from server.core.limits import Meter
 
 WRONG_VERSION = 4409
 TOO_MANY = 4429
@@ -96,10 +98,17 @@ class Make(msgspec.Struct, frozen=True):
 
 
 class Relay(msgspec.Struct, frozen=True):
-    """Send to the others at once; of several with one `key` only the last need arrive."""
+    """Pass on to the others; of a session's presence, and of its looks, the last one counts."""
 
-    message: PeerPresence | PeerLook | PeerInk
-    key: tuple[str, ...] | None
+    kind: Kind
+    message: bytes
+    """As it goes to them."""
+    ends: bool = False
+    """It is the end of a stroke that was abandoned."""
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Too much came at once, of what may be lost."""
 
 
 class Rename(msgspec.Struct, frozen=True):
@@ -115,6 +124,9 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
+DROP = Drop()
+FLOODED = Close(TOO_MANY, "too many messages: wait a little, then reconnect")
+
 Effect = Enter | Ask | Decide | Make | Relay | Rename | Reply | Close
 
 
@@ -127,6 +139,7 @@ class Session:
         self._room = room
         self._meter = meter
         self._grant = grant
+        self._heads = Heads(id)
 
     @property
     def person(self) -> PersonId:
@@ -137,13 +150,31 @@ class Session:
         """What one message from the client asks for. `now` is in seconds, monotonic."""
         if isinstance(self.state, Gone):
             return []
+        if not self._meter.take_message(now):
+            self.state = Gone()
+            return [FLOODED]
         try:
-            if not self._meter.take_message(now):
-                raise ProtocolError(TOO_MANY, "too many messages: wait a little, then reconnect")
             return self._effects(codec.decode(data), now)
         except ProtocolError as error:
             self.state = Gone()
             return [Close(error.code, error.reason)]
+
+    def relay(self, data: bytes, now: float) -> Relay | Close | Drop | None:
+        """What a message asks for that is only passed on; None of any other: `receive` it.
+
+        It may not be one although it is ink or a cursor, if it doesn't look as usual.
+        """
+        if not isinstance(self.state, Joined):
+            return None
+        passing = relaying.read(data)
+        if passing is None:
+            return None
+        if not self._meter.take_message(now):
+            self.state = Gone()
+            return FLOODED
+        if not self._may_pass(passing.kind, passing.ends, now):
+            return DROP
+        return Relay(passing.kind, self._heads.put(passing), passing.ends)
 
     def close(self) -> None:
         self.state = Gone()
@@ -169,7 +200,7 @@ class Session:
             case Cancel():
                 return [Make(message)]
             case Presence() | Look() | Ink():
-                return self._relay(message, now)
+                return self._rebuilt(message, now)
             case Profile():
                 # What everybody hears of costs as much as an op.
                 return [self._rename(person, message)] if self._meter.take("ops", now) else []
@@ -193,30 +224,35 @@ class Session:
         self.state = Joined(person)
         return Enter(person, hello)
 
-    def _limited(self, kind: Kind, id: str, effect: Effect, now: float) -> Effect:
+    def _limited(self, kind: LimitedKind, id: str, effect: Effect, now: float) -> Effect:
         if self._meter.take(kind, now):
             return effect
         reason = "too much at once: send it again in a second"
         return Reply(Refused(id=id, code="rate", reason=reason))
 
-    def _relay(self, message: Presence | Look | Ink, now: float) -> list[Effect]:
-        if not isinstance(message, Ink):
-            return [self._seen(message)] if self._meter.take("cursors", now) else []
+    def _may_pass(self, kind: Kind, ends: bool, now: float) -> bool:
+        if kind != "ink":
+            return self._meter.take("cursors", now)
         # The end of ink is never dropped: the stroke would stay on the others' screens.
-        if not self._meter.take("ink", now) and not message.end:
-            return []
-        ink = PeerInk(
-            session=self.id, stroke=message.stroke, first=message.first, points=message.points,
-            style=message.style, end=message.end,
-        )  # fmt: skip
-        return [Relay(ink, None)]
+        return self._meter.take("ink", now) or ends
 
-    def _seen(self, message: Presence | Look) -> Relay:
-        if isinstance(message, Look):
-            look = PeerLook(session=self.id, sight=message.sight)
-            return Relay(look, ("look", self.id))
-        presence = PeerPresence(session=self.id, cursor=message.cursor, tool=message.tool)
-        return Relay(presence, ("presence", self.id))
+    def _rebuilt(self, message: Presence | Look | Ink, now: float) -> list[Effect]:
+        """What came in another form than `relay` knows, as the others get it."""
+        kind: Kind
+        peer: PeerInk | PeerLook | PeerPresence
+        ends = False
+        match message:
+            case Ink():
+                kind, ends = "ink", message.end
+                peer = PeerInk(session=self.id, **msgspec.structs.asdict(message))
+            case Look():
+                kind, peer = "look", PeerLook(session=self.id, sight=message.sight)
+            case Presence():
+                kind = "presence"
+                peer = PeerPresence(session=self.id, cursor=message.cursor, tool=message.tool)
+        if not self._may_pass(kind, ends, now):
+            return []
+        return [Relay(kind, codec.encode(peer), ends)]
 
     def _rename(self, person: Person, profile: Profile) -> Rename:
         # A login that says what somebody is called means it.

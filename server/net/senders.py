@@ -1,8 +1,9 @@
 """One writer for each socket: what is put into its outbox goes out in order.
 
 `DirectSender` writes finished frames to the transport, all that one turn of the event loop
-produced at once. `AsgiSender` does it with a task and plain ASGI. Neither ever makes the
-caller wait: a client that can't keep up is disconnected (S9).
+has brought at once. While nothing waits, a room may `send_now` itself, the same bytes to
+all. `AsgiSender` sends with a task and plain ASGI. Neither ever makes the caller wait: a
+client that can't keep up is disconnected (S9).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.websockets import WebSocketDisconnect
 
-from server.net.outbox import Key, Outbox, Packet
+from server.net.outbox import Outbox, Packet
 from server.net.protocol import EXTENSION, DirectSocket
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ class Sender(Protocol):
     on_close: Callable[[], None] | None
     """Called when this side closes, whether or not the client ever hears of it."""
 
+    before: Callable[[], None] | None
+    """Called before anything else is sent or closed: it may `put` what has to come first."""
+
+    send_now: Callable[[bytes], int] | None
+    """Sends as much as goes at once, the rest is for `write`; may raise OSError.
+
+    None while it would overtake something, or nobody reads it.
+    """
+
     @property
     def is_open(self) -> bool: ...
 
@@ -41,7 +51,13 @@ class Sender(Protocol):
 
     def send_join(self, packet: Packet) -> None: ...
 
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None: ...
+    def put(self, packet: Packet) -> None:
+        """As `send`, of what comes first."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send the rest."""
+        ...
 
     def close(self, code: int, reason: str) -> None:
         """Send what can be sent, then close. Later sends are ignored."""
@@ -54,10 +70,15 @@ class Sender(Protocol):
 
 def sender_of(websocket: WebSocket, max_outbox_bytes: int) -> Sender:
     """The fastest sender that this connection allows; call it after `accept`."""
-    direct = websocket.scope["extensions"].get(EXTENSION)
+    direct = direct_of(websocket)
     if direct is not None:
         return DirectSender(direct, max_outbox_bytes)
     return AsgiSender(websocket, max_outbox_bytes)
+
+
+def direct_of(websocket: WebSocket) -> DirectSocket | None:
+    direct: DirectSocket | None = websocket.scope["extensions"].get(EXTENSION)
+    return direct
 
 
 class _Sender(ABC):
@@ -65,15 +86,23 @@ class _Sender(ABC):
 
     def __init__(self, max_outbox_bytes: int) -> None:
         self.on_close: Callable[[], None] | None = None
+        self.before: Callable[[], None] | None = None
+        self.send_now: Callable[[bytes], int] | None = None
         self._outbox = Outbox(max_outbox_bytes)
 
     def close(self, code: int, reason: str) -> None:
         if self.is_open:
+            if code != TOO_SLOW:
+                self._begin()
             self._close(code, reason)
             if self.on_close is not None:
                 self.on_close()
 
     def send(self, packet: Packet) -> None:
+        self._begin()
+        self.put(packet)
+
+    def put(self, packet: Packet) -> None:
         if not self.is_open:
             return
         if self._outbox.put(packet):
@@ -82,14 +111,14 @@ class _Sender(ABC):
             self.close(TOO_SLOW, TOO_SLOW_REASON)
 
     def send_join(self, packet: Packet) -> None:
+        self._begin()
         if self.is_open:
             self._outbox.put_join(packet)
             self._wake()
 
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None:
-        if self.is_open:
-            self._outbox.put_ephemeral(packet, key)
-            self._wake()
+    def _begin(self) -> None:
+        if self.before is not None:
+            self.before()
 
     @property
     @abstractmethod
@@ -110,7 +139,8 @@ class DirectSender(_Sender):
         self._socket = socket
         self._loop = asyncio.get_running_loop()
         self._is_flush_due = False
-        socket.on_resume = self._flush
+        socket.on_change = self._changed
+        self._changed()
 
     @property
     def is_open(self) -> bool:
@@ -124,20 +154,33 @@ class DirectSender(_Sender):
     async def drained(self) -> None:
         return None
 
+    def _changed(self) -> None:
+        """The socket is another than before: closed, paused, or read again."""
+        if not self._socket.is_open:
+            self.send_now = None
+        elif self._outbox:
+            self._wake()
+        else:
+            self.send_now = None if self._socket.is_paused else self._socket.send_now
+
+    def write(self, data: bytes) -> None:
+        self._socket.write(data)
+
     def _wake(self) -> None:
+        self.send_now = None
         if not self._is_flush_due and not self._socket.is_paused:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._socket.is_paused:
+        self._begin()
+        if self._socket.is_paused or not self._socket.is_open:
             return
         frames = [packet.frame for packet in self._outbox.take(WRITE_BYTES)]
-        self._socket.write_frames(b"".join(frames))
-        if self._outbox:
-            # Whoever takes a whole room in doesn't take the others' turn.
-            self._wake()
+        self._socket.write(b"".join(frames))
+        # Whoever takes a whole room in doesn't take the others' turn.
+        self._changed()
 
 
 class AsgiSender(_Sender):
@@ -166,6 +209,9 @@ class AsgiSender(_Sender):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is sent at once here")
 
     def _wake(self) -> None:
         self._woken.set()

@@ -7,6 +7,7 @@ waits for the hub, so that a client is read no faster than its messages are deal
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,7 @@ from server.core.codec import BAD_MESSAGE
 from server.core.ids import RoomId, is_room_id
 from server.hub import NO_ROOM
 from server.net.logins import is_allowed_origin
-from server.net.senders import sender_of
+from server.net.senders import direct_of, sender_of
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -49,6 +50,9 @@ async def room_socket(websocket: WebSocket) -> None:
     else:
         address = websocket.app.state.logins.address_of(websocket)
         connection = hub.connect(RoomId(room), sender, grant, address)
+        direct = direct_of(websocket)
+        if direct is not None:
+            direct.on_binary = partial(hub.relay, connection)
         try:
             await receive_all(websocket, hub, connection)
         finally:

@@ -250,6 +250,7 @@ class Histories(RuleBasedStateMachine):
             disk,
             keep_entries=KEPT,
             snapshot_every=SNAPSHOT_EVERY,
+            later=lambda _, act: act(),
         )
 
     def _new_id(self) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from server.core.messages import ServerMessage
-    from server.net.outbox import Key, Packet
+    from server.net.outbox import Packet
 
 
 class KeptSender:
@@ -19,6 +19,8 @@ class KeptSender:
 
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
+        self.before: Callable[[], None] | None = None
+        self.send_now: Callable[[bytes], int] | None = None
         self.sent: list[ServerMessage] = []
         self.closed: tuple[int, str] | None = None
         self._changed = asyncio.Event()
@@ -34,6 +36,14 @@ class KeptSender:
         return self.closed is None
 
     def send(self, packet: Packet) -> None:
+        if self.before is not None:
+            self.before()
+        self.put(packet)
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is sent at once here")
+
+    def put(self, packet: Packet) -> None:
         if self.is_open:
             self.sent.append(codec.decode_server(packet.payload))
             self._changed.set()
@@ -41,10 +51,9 @@ class KeptSender:
     def send_join(self, packet: Packet) -> None:
         self.send(packet)
 
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None:
-        self.send(packet)
-
     def close(self, code: int, reason: str) -> None:
+        if self.before is not None:
+            self.before()
         if self.is_open:
             self.closed = (code, reason)
             if self.on_close is not None:

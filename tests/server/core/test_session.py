@@ -17,6 +17,7 @@ from server.core.messages import (
     Presence,
     Profile,
     Refused,
+    ServerMessage,
     Undo,
 )
 from server.core.session import Ask, Close, Effect, Enter, Gone, Relay, Rename, Reply, Session
@@ -35,6 +36,10 @@ def session(limits: FlowLimits | None = None, room: RoomId = ROOM) -> Session:
 
 def say(to: Session, message: ClientMessage, now: float = 0.0) -> list[Effect]:
     return to.receive(codec.encode(message), now)
+
+
+def told(relay: Relay) -> ServerMessage:
+    return codec.decode_server(relay.message)
 
 
 def test_s10_the_same_key_is_the_same_person_in_one_room_only() -> None:
@@ -82,13 +87,14 @@ def test_s10_a_second_hello_is_out_of_place() -> None:
 def test_s7_presence_and_ink_carry_the_session_and_presence_a_key() -> None:
     joined = session()
     say(joined, HELLO)
-    assert say(joined, Presence(cursor=(1.0, 2.0))) == [
-        Relay(PeerPresence(session="s1", cursor=(1.0, 2.0)), ("presence", "s1"))
-    ]
-    ink = Ink(stroke="a", first=0, points=bytes(13))
-    assert say(joined, ink) == [
-        Relay(PeerInk(session="s1", stroke="a", first=0, points=bytes(13)), None)
-    ]
+    (presence,) = say(joined, Presence(cursor=(1.0, 2.0)))
+    assert isinstance(presence, Relay)
+    assert presence.kind == "presence"
+    assert told(presence) == PeerPresence(session="s1", cursor=(1.0, 2.0))
+    (ink,) = say(joined, Ink(stroke="a", first=0, points=bytes(13)))
+    assert isinstance(ink, Relay)
+    assert ink.kind == "ink"
+    assert told(ink) == PeerInk(session="s1", stroke="a", first=0, points=bytes(13))
     assert say(joined, Ping(n=3)) == [Reply(Pong(n=3))]
     (rename,) = say(joined, Profile(name="Anna", color="#00ff00"))
     assert isinstance(rename, Rename)

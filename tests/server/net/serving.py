@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from server.__main__ import listen
+from server.__main__ import configured, listen
 from server.app import create_app
 from server.core.errors import Refusal
 from server.core.messages import Cancel, Engine, Generate, Preview
 from server.core.records import Candidate, Change, Frame, Job, Put, Record
-from server.net.protocol import DirectProtocol
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -137,18 +136,10 @@ async def serving(
         room_limits=room_limits,
         flow_limits=flow_limits,
     )
-    server = _Server(
-        uvicorn.Config(
-            app,
-            ws=DirectProtocol if direct else "websockets-sansio",
-            ws_max_size=settings.max_message_bytes,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=3,
-            proxy_headers=False,
-            lifespan="on",
-            log_level="warning",
-        )
-    )
+    config = configured(app, settings)
+    if not direct:
+        config.ws = "websockets-sansio"
+    server = _Server(config)
     listening = listen("127.0.0.1", 0)
     task = asyncio.create_task(server.serve([listening]))
     while not server.started:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from server.core.ids import RoomId
-    from server.net.outbox import Key, Packet
+    from server.net.outbox import Packet
 
 pytestmark = pytest.mark.anyio
 NUM_FLOODED = 12_000
@@ -45,21 +45,33 @@ class Listener:
 
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
+        self.before: Callable[[], None] | None = None
+        self.send_now: Callable[[bytes], int] | None = None
         self.is_open = True
         self.heard: list[ServerMessage] = []
         self.num_cursors = 0
         self.is_in = asyncio.Event()
+        self.has_moved = asyncio.Event()
 
     def send(self, packet: Packet) -> None:
+        if self.before is not None:
+            self.before()
+        self.put(packet)
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("nothing is sent at once here")
+
+    def put(self, packet: Packet) -> None:
+        if packet.ephemeral:
+            self.num_cursors += 1
+            self.has_moved.set()
+            return
         self.heard.append(codec.decode_server(packet.payload))
         if isinstance(self.heard[-1], JoinReady):
             self.is_in.set()
 
     def send_join(self, packet: Packet) -> None:
         self.send(packet)
-
-    def send_ephemeral(self, packet: Packet, key: Key | None) -> None:
-        self.num_cursors += 1
 
     def close(self, code: int, reason: str) -> None:
         self.is_open = False
@@ -153,5 +165,7 @@ async def test_l5_after_a_flood_others_in_the_room_and_at_the_address_still_get_
             await hub.receive(other, codec.encode(message))
         assert heard.codes() == []
         before = flooded.num_cursors
+        flooded.has_moved.clear()
         await hub.receive(other, codec.encode(Presence(cursor=(1.0, 1.0))))
+        await flooded.has_moved.wait()
         assert flooded.num_cursors == before + 1

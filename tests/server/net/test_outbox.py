@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from server.net.outbox import Outbox, Packet
+from server.net.outbox import Key, Outbox, Packet
 
 
 def packet(text: str) -> Packet:
     return Packet(text.encode())
+
+
+def ephemeral(text: str, key: Key | None = None) -> Packet:
+    return Packet(text.encode(), ephemeral=True, key=key)
 
 
 def taken(outbox: Outbox, max_bytes: int = 1_000) -> list[str]:
@@ -16,7 +20,7 @@ def taken(outbox: Outbox, max_bytes: int = 1_000) -> list[str]:
 def test_s9_packets_leave_in_the_order_in_which_they_came() -> None:
     outbox = Outbox(100)
     outbox.put(packet("op 1"))
-    outbox.put_ephemeral(packet("ink"), None)
+    outbox.put(ephemeral("ink"))
     outbox.put(packet("op 2"))
     assert taken(outbox) == ["op 1", "ink", "op 2"]
     assert not outbox
@@ -25,17 +29,17 @@ def test_s9_packets_leave_in_the_order_in_which_they_came() -> None:
 
 def test_s9_of_ephemerals_with_one_key_the_latest_is_kept_at_its_place() -> None:
     outbox = Outbox(100)
-    outbox.put_ephemeral(packet("old"), ("presence", "s1"))
+    outbox.put(ephemeral("old", ("presence", "s1")))
     outbox.put(packet("op"))
-    outbox.put_ephemeral(packet("other"), ("presence", "s2"))
-    outbox.put_ephemeral(packet("new"), ("presence", "s1"))
+    outbox.put(ephemeral("other", ("presence", "s2")))
+    outbox.put(ephemeral("new", ("presence", "s1")))
     assert taken(outbox) == ["op", "other", "new"]
 
 
 def test_s9_ephemerals_give_way_and_may_fill_half_only() -> None:
     outbox = Outbox(20)
     for _ in range(5):
-        outbox.put_ephemeral(packet("inkink"), None)
+        outbox.put(ephemeral("inkink"))
     assert outbox.counted_bytes == 6
     assert outbox.put(packet("op" * 8))
     assert taken(outbox) == ["op" * 8]

@@ -46,9 +46,14 @@ class Socket:
         self.num_bytes = 0
         self.is_open = True
         self.is_paused = False
-        self.on_resume: Callable[[], None] | None = None
+        self.on_change: Callable[[], None] | None = None
+        self.on_binary: Callable[[bytes], bool] | None = None
 
-    def write_frames(self, data: bytes) -> None:
+    def send_now(self, data: bytes) -> int:
+        self.write(data)
+        return len(data)
+
+    def write(self, data: bytes) -> None:
         self.num_bytes += len(data)
 
     def close(self, code: int, reason: str) -> None:
@@ -78,7 +83,7 @@ async def test_s14_messages_that_came_at_once_are_read_one_a_turn() -> None:
 
 async def test_s14_a_large_room_is_sent_in_portions_a_turn() -> None:
     socket = Socket()
-    sender = DirectSender(socket, max_outbox_bytes=1_000)
+    sender = DirectSender(socket, 1_000)
     encoded: list[int] = []
 
     def part(number: int) -> bytes:
@@ -100,7 +105,7 @@ async def test_s14_a_large_room_is_sent_in_portions_a_turn() -> None:
 
 async def test_s14_what_waits_is_sent_before_closing() -> None:
     socket = Socket()
-    sender = DirectSender(socket, max_outbox_bytes=1_000)
+    sender = DirectSender(socket, 1_000)
     for _ in range(3):
         sender.send_join(Packet(bytes(WRITE_BYTES)))
     sender.close(1000, "")
