@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gpu.sched.cost import CostModel
 
 MAX_JOBS = 256
-_PREVIEW_INTERVAL_S = 0.04
+PREVIEW_INTERVAL_S = 0.04
 """No more than 25 previews a second of one job: nobody sees more."""
 _PREVIEWS_UNDER_WAY = 2
 _CLOSE_TIMEOUT_S = 3.0
@@ -69,8 +69,10 @@ class Engine:
         emit: Emit,
         crashed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        preview_interval_s: float = PREVIEW_INTERVAL_S,
     ) -> None:
         """`emit` may be called from any thread; `crashed` gets a traceback when the loop died."""
+        self._preview_interval_s = preview_interval_s
         self._library = library
         self._costs = costs
         self._emit = emit
@@ -361,7 +363,7 @@ class Engine:
         for job in plan.ids:
             state = self._open[job]
             is_last = self._scheduler.steps_done(job) + 1 >= state.steps
-            rested = now - state.previewed_s >= _PREVIEW_INTERVAL_S
+            rested = now - state.previewed_s >= self._preview_interval_s
             if rested and not is_last and state.previews_under_way < _PREVIEWS_UNDER_WAY:
                 due.add(job)
         return due

@@ -209,6 +209,52 @@ def test_f6_what_did_not_fit_into_memory_is_not_tried_again() -> None:
     assert model.best_rows(SMALL) == 3
 
 
+def test_f6_a_slow_moment_does_not_make_small_batches_look_better() -> None:
+    model = costs(max_rows=8)
+    for _ in range(50):
+        model.observe(SMALL, 8, 3 * (0.05 + 0.005 * 8))
+
+    assert model.best_rows(SMALL) >= 7
+    assert model.predict(SMALL, 8) == pytest.approx(0.27, rel=0.05)
+    assert model.predict(SMALL, 1) == pytest.approx(0.165, rel=0.25)
+
+
+def test_f6_one_measured_size_of_a_new_shape_does_not_end_batching() -> None:
+    model = CostModel(8)
+    for rows in (1, 2, 4, 8):
+        model.observe(LARGE, rows, 0.02 + 0.02 * rows)
+    model.observe(SMALL, 8, 0.08)
+
+    assert model.predict(SMALL, 8) == pytest.approx(0.08)
+    assert model.predict(SMALL, 1) == pytest.approx(0.08 * 0.025 / 0.06)
+    assert model.best_rows(SMALL) == 8
+
+
+def test_f6_the_curve_follows_the_machine() -> None:
+    model = CostModel(8, tick_budget_s=10)
+    for rows in (1, 2, 4, 8):
+        model.observe(SMALL, rows, 0.1)
+    for _ in range(200):
+        for rows in (1, 3, 8):
+            model.observe(SMALL, rows, 0.1 * rows)
+
+    assert model.best_rows(SMALL) <= 2
+    assert model.predict(SMALL, 8) == pytest.approx(0.8, rel=0.1)
+
+
+def test_f6_a_size_not_measured_for_long_is_expected_as_its_neighbours_tell() -> None:
+    model = CostModel(8, tick_budget_s=10)
+    for rows, seconds in ((1, 0.05), (2, 0.06), (8, 0.12), (4, 0.5)):
+        model.observe(SMALL, rows, seconds)
+    assert model.predict(SMALL, 4) > 0.15
+
+    for _ in range(200):
+        for rows in (2, 8):
+            model.observe(SMALL, rows, 0.04 + 0.01 * rows)
+
+    assert model.predict(SMALL, 4) == pytest.approx(0.08, rel=0.05)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 6, 12])
 def test_cost_of_a_shape_never_measured_is_scaled_by_its_pixels(rows: int) -> None:
     model = CostModel(16)
