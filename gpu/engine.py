@@ -25,6 +25,7 @@ from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, NotLoaded, Previ
 from gpu.finished import FinishedPictures, fingerprint
 from gpu.models.family import ModelError
 from gpu.previews import encode_jpeg
+from gpu.sched.faults import Failure, attempt
 from gpu.sched.scheduler import Scheduler
 from gpu.sched.work import Outcome, StepPlan, Ticket
 
@@ -160,13 +161,14 @@ class Engine:
             while not self._inbox and not self._closing:
                 self._wake.wait()
 
-    def _tick(self, plan: StepPlan) -> bool:
-        """Run a plan; one that fails is halved until only the culprit is left (G7).
-
-        Returns whether each of its jobs took its step.
-        """
-        now = self._clock()
+    def _tick(self, plan: StepPlan) -> None:
+        """Run a plan; one that fails is halved until only the culprit is left (G7)."""
         self._announce(plan)
+        attempt(plan, self._step, lambda job, why: self._fail(job, why.reason), self._costs)
+
+    def _step(self, plan: StepPlan) -> Failure | None:
+        """Take a plan's step, or say why none of it was taken."""
+        now = self._clock()
         failure: Exception | None = None
         try:
             batch = self._runner_of(plan.ids[0]).step(plan, self._due_previews(plan, now))
@@ -176,7 +178,9 @@ class Engine:
             # Its frames hold the batch's activations: they go before the halves run.
             failure = error.with_traceback(None)
         if failure is not None:
-            return self._retry(plan, failure)
+            if _is_out_of_memory(failure):
+                torch.cuda.empty_cache()
+            return Failure(_reason(failure), _is_out_of_memory(failure))
         for timing in self._runner_of(plan.ids[0]).timings():
             self._costs.observe(timing.shape, timing.rows, timing.seconds)
         if batch is not None:
@@ -190,20 +194,7 @@ class Engine:
             painting = self._runner_of(name).release(name)
             self._finishing[request.live].submit(self._finish, painting, request)
         self._act(outcome)
-        return True
-
-    def _retry(self, plan: StepPlan, error: Exception) -> bool:
-        out_of_memory = _is_out_of_memory(error)
-        if out_of_memory:
-            torch.cuda.empty_cache()
-        if len(plan.seats) == 1:
-            self._fail(plan.ids[0], _reason(error))
-            return False
-        first, second = (self._tick(half) for half in plan.halves())
-        # A job that fails even alone says nothing of how many others fit.
-        if out_of_memory and first and second:
-            self._costs.forbid(plan.shape, plan.rows)
-        return first and second
+        return None
 
     def _announce(self, plan: StepPlan) -> None:
         for job in plan.ids:

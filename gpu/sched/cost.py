@@ -26,6 +26,8 @@ _OUTLIER = 4.0
 """A measurement this many times off counts no more than one just as far off."""
 _STALE = 300
 """After so many others a number of rows is forgotten: it is expected as its neighbours tell."""
+_TRY_AGAIN = 500
+"""After so many forwards one row more than fitted into memory is tried again."""
 _WORTHWHILE = 0.03
 """A larger batch must lower the time per row by this much."""
 
@@ -46,9 +48,11 @@ class CostModel:
         self._curves: dict[Shape, _Curve] = {}
         self._pace = 1.0
         self._caps: dict[Shape, int] = {}
+        self._since_cap: dict[Shape, int] = {}
 
     def observe(self, shape: Shape, rows: int, seconds: float) -> None:
         """Record that a forward of `rows` rows took `seconds`."""
+        self._ease_cap(shape)
         curve = self._curves.setdefault(shape, _Curve())
         is_known = rows in curve.points
         if len(curve.points) < 2 and not is_known:
@@ -62,6 +66,18 @@ class CostModel:
     def forbid(self, shape: Shape, rows: int) -> None:
         """Record that `rows` rows don't fit into memory."""
         self._caps[shape] = max(1, min(rows - 1, self._cap(shape)))
+        self._since_cap[shape] = 0
+
+    def _ease_cap(self, shape: Shape) -> None:
+        """Memory that was short may be free again: another model went, or a large picture."""
+        if shape not in self._caps:
+            return
+        self._since_cap[shape] += 1
+        if self._since_cap[shape] == _TRY_AGAIN:
+            self._caps[shape] += 1
+            self._since_cap[shape] = 0
+            if self._caps[shape] >= self._max_rows:
+                del self._caps[shape], self._since_cap[shape]
 
     def predict(self, shape: Shape, rows: int) -> float:
         """Seconds that a forward of `rows` rows at `shape` will take."""
