@@ -25,6 +25,7 @@ from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, NotLoaded, Previ
 from gpu.finished import FinishedPictures, fingerprint
 from gpu.models.family import ModelError
 from gpu.previews import encode_jpeg
+from gpu.sched.faults import Failure, attempt
 from gpu.sched.scheduler import Scheduler
 from gpu.sched.work import Outcome, StepPlan, Ticket
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from gpu.sched.cost import CostModel
 
 MAX_JOBS = 256
-_PREVIEW_INTERVAL_S = 0.04
+PREVIEW_INTERVAL_S = 0.04
 """No more than 25 previews a second of one job: nobody sees more."""
 _PREVIEWS_UNDER_WAY = 2
 _CLOSE_TIMEOUT_S = 3.0
@@ -69,8 +70,10 @@ class Engine:
         emit: Emit,
         crashed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        preview_interval_s: float = PREVIEW_INTERVAL_S,
     ) -> None:
         """`emit` may be called from any thread; `crashed` gets a traceback when the loop died."""
+        self._preview_interval_s = preview_interval_s
         self._library = library
         self._costs = costs
         self._emit = emit
@@ -158,13 +161,14 @@ class Engine:
             while not self._inbox and not self._closing:
                 self._wake.wait()
 
-    def _tick(self, plan: StepPlan) -> bool:
-        """Run a plan; one that fails is halved until only the culprit is left (G7).
-
-        Returns whether each of its jobs took its step.
-        """
-        now = self._clock()
+    def _tick(self, plan: StepPlan) -> None:
+        """Run a plan; one that fails is halved until only the culprit is left (G7)."""
         self._announce(plan)
+        attempt(plan, self._step, lambda job, why: self._fail(job, why.reason), self._costs)
+
+    def _step(self, plan: StepPlan) -> Failure | None:
+        """Take a plan's step, or say why none of it was taken."""
+        now = self._clock()
         failure: Exception | None = None
         try:
             batch = self._runner_of(plan.ids[0]).step(plan, self._due_previews(plan, now))
@@ -174,7 +178,9 @@ class Engine:
             # Its frames hold the batch's activations: they go before the halves run.
             failure = error.with_traceback(None)
         if failure is not None:
-            return self._retry(plan, failure)
+            if _is_out_of_memory(failure):
+                torch.cuda.empty_cache()
+            return Failure(_reason(failure), _is_out_of_memory(failure))
         for timing in self._runner_of(plan.ids[0]).timings():
             self._costs.observe(timing.shape, timing.rows, timing.seconds)
         if batch is not None:
@@ -188,20 +194,7 @@ class Engine:
             painting = self._runner_of(name).release(name)
             self._finishing[request.live].submit(self._finish, painting, request)
         self._act(outcome)
-        return True
-
-    def _retry(self, plan: StepPlan, error: Exception) -> bool:
-        out_of_memory = _is_out_of_memory(error)
-        if out_of_memory:
-            torch.cuda.empty_cache()
-        if len(plan.seats) == 1:
-            self._fail(plan.ids[0], _reason(error))
-            return False
-        first, second = (self._tick(half) for half in plan.halves())
-        # A job that fails even alone says nothing of how many others fit.
-        if out_of_memory and first and second:
-            self._costs.forbid(plan.shape, plan.rows)
-        return first and second
+        return None
 
     def _announce(self, plan: StepPlan) -> None:
         for job in plan.ids:
@@ -361,7 +354,7 @@ class Engine:
         for job in plan.ids:
             state = self._open[job]
             is_last = self._scheduler.steps_done(job) + 1 >= state.steps
-            rested = now - state.previewed_s >= _PREVIEW_INTERVAL_S
+            rested = now - state.previewed_s >= self._preview_interval_s
             if rested and not is_last and state.previews_under_way < _PREVIEWS_UNDER_WAY:
                 due.add(job)
         return due

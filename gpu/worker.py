@@ -47,7 +47,7 @@ _OFFLINE = {
 }
 # OpenMP threads that spin while they wait take the cores from whoever they wait for: with two
 # cores and anything else running, one forward then takes seconds instead of 30 ms.
-_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 _FLUSH_TIMEOUT_S = 2.0
 
 
@@ -58,7 +58,7 @@ class _Stopped(BaseException):
 def main(arguments: list[str] | None = None) -> NoReturn:
     options = _parse(arguments)
     os.environ.update(_OFFLINE)
-    for name, value in _PATIENT.items():
+    for name, value in PATIENT.items():
         os.environ.setdefault(name, value)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)

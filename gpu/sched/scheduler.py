@@ -23,14 +23,22 @@ BULK_EVERY = 4
 """At least one plan in this many is led by bulk work where both kinds wait (F4)."""
 RIDE_SLOWDOWN = 1.5
 """Bulk work that rides along may make an urgent plan take this many times as long (F7)."""
+PATIENCE = 64
+"""A picture that took no step in so many batches is overdue (F13)."""
+AGE_PAUSE = 15
+"""After a batch led by age others come first, for so many times as long as it took (F13): what
+is overdue gets at most a sixteenth of the time out of turn, however much of it there is."""
 
 Person = tuple[str, str]
 
 
 class Scheduler:
-    def __init__(self, costs: CostModel, max_jobs: int = 256) -> None:
+    def __init__(self, costs: CostModel, max_jobs: int = 256, patience: int = PATIENCE) -> None:
         self._costs = costs
         self._max_jobs = max_jobs
+        self._patience = patience
+        self._batches = 0
+        self._age_pause_s = 0.0
         self._jobs: dict[JobId, Progress] = {}
         self._active: dict[str, JobId] = {}
         self._waiting: dict[str, JobId] = {}
@@ -64,6 +72,10 @@ class Scheduler:
         ready = [progress for progress in self._jobs.values() if progress.demand is not None]
         if not ready:
             return None
+        waits_longest = min(ready, key=lambda progress: progress.waits_since)
+        is_overdue = self._batches - waits_longest.waits_since >= self._patience
+        if is_overdue and self._age_pause_s <= 0:
+            return self._led_by_age(waits_longest, ready)
         urgent = [progress for progress in ready if progress.is_urgent]
         bulk = [progress for progress in ready if not progress.is_urgent]
         bulk_leads = bool(bulk) and (not urgent or self._urgent_in_a_row >= BULK_EVERY - 1)
@@ -81,6 +93,16 @@ class Scheduler:
                 limit = self._costs.rows_within(shape, draft.rows, RIDE_SLOWDOWN)
             draft.take(_at(shape, riding), limit)
         return StepPlan(shape, tuple(draft.seats), bulk_leads)
+
+    def _led_by_age(self, leader: Progress, ready: Sequence[Progress]) -> StepPlan:
+        """The batch of one that is overdue; who else is in it goes by the usual turns."""
+        assert leader.demand is not None
+        shape = leader.demand.shape
+        draft = _Draft(self._rooms, self._people)
+        limit = self._costs.best_rows(shape)
+        draft.take([leader], limit)
+        draft.take(_at(shape, ready), limit)
+        return StepPlan(shape, tuple(draft.seats), not leader.is_urgent, led_by_age=True)
 
     # --- commands ----------------------------------------------------------------------
 
@@ -119,6 +141,7 @@ class Scheduler:
             self._shapes.join(demand.shape, present)
             self._shapes.forget(present | {demand.shape})
         progress.demand = demand
+        progress.waits_since = self._batches
 
     def complete(self, plan: StepPlan) -> Outcome:
         """Record that `plan` ran. Jobs that left while it ran are passed over."""
@@ -126,10 +149,12 @@ class Scheduler:
         self._charge(plan, present)
         mixed = any(not progress.is_urgent for progress in self._jobs.values() if progress.demand)
         self._urgent_in_a_row = 0 if plan.led_by_bulk or not mixed else self._urgent_in_a_row + 1
+        self._batches += 1
         finished = []
         for progress in present:
             assert progress.demand is not None
             progress.steps_done += 1
+            progress.waits_since = self._batches
             if progress.steps_done >= progress.demand.steps:
                 finished.append(progress.ticket.id)
         activated = [self._remove(job) for job in finished]
@@ -163,6 +188,7 @@ class Scheduler:
         waiting = {p.ticket.room for p in _at(plan.shape, self._jobs.values())}
         seconds = self._costs.predict(plan.shape, plan.rows)
         self._shapes.charge(plan.shape, seconds / max(1, len(waiting)))
+        self._age_pause_s = AGE_PAUSE * seconds if plan.led_by_age else self._age_pause_s - seconds
 
     # --- who is here -------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class StepPlan:
     shape: Shape
     seats: tuple[Seat, ...]
     led_by_bulk: bool = False
+    led_by_age: bool = False
+    """Its first seat is that of the picture that has waited longest (F13)."""
 
     @property
     def ids(self) -> tuple[JobId, ...]:
@@ -72,10 +74,8 @@ class StepPlan:
     def halves(self) -> tuple[StepPlan, StepPlan]:
         """Split in two, to find the row that fails; needs at least two seats."""
         middle = len(self.seats) // 2
-        return (
-            StepPlan(self.shape, self.seats[:middle], self.led_by_bulk),
-            StepPlan(self.shape, self.seats[middle:], self.led_by_bulk),
-        )
+        first, second = self.seats[:middle], self.seats[middle:]
+        return replace(self, seats=first), replace(self, seats=second, led_by_age=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class Progress:
     number: int
     demand: Demand | None = None
     steps_done: int = 0
+    waits_since: int = 0
+    """How many batches there had been when it took its last step, or was ready for its first."""
 
     @property
     def is_urgent(self) -> bool:

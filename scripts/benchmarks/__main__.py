@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 
-from scripts.benchmarks import picture, rooms
+from scripts.benchmarks import engine, picture, rooms
 
 
 def main() -> int:
@@ -18,9 +18,12 @@ def main() -> int:
     one.add_argument("--json", action="store_true", help="print the figures as JSON")
     many = commands.add_parser("rooms", help="what rooms cost, beside a bare server and two peers")
     rooms.add_arguments(many)
+    engine.add_arguments(commands.add_parser("engine", help="our engine beside its rivals"))
     arguments = parser.parse_args()
     if arguments.command == "rooms":
         return rooms.run(arguments)
+    if arguments.command == "engine":
+        return engine.run(arguments)
     figures = asyncio.run(picture.measure(arguments.runs))
     if arguments.json:
         print(json.dumps(figures))

@@ -1,4 +1,7 @@
-"""The scheduler's rules, F1 to F11, without a model."""
+"""The scheduler's rules, F1 to F12, without a model.
+
+F13, and all of them together, are in test_scheduler_lifecycles.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,6 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from gpu.api import JobId
 from gpu.sched.cost import CostModel
@@ -209,6 +209,52 @@ def test_f6_what_did_not_fit_into_memory_is_not_tried_again() -> None:
     assert model.best_rows(SMALL) == 3
 
 
+def test_f6_a_slow_moment_does_not_make_small_batches_look_better() -> None:
+    model = costs(max_rows=8)
+    for _ in range(50):
+        model.observe(SMALL, 8, 3 * (0.05 + 0.005 * 8))
+
+    assert model.best_rows(SMALL) >= 7
+    assert model.predict(SMALL, 8) == pytest.approx(0.27, rel=0.05)
+    assert model.predict(SMALL, 1) == pytest.approx(0.165, rel=0.25)
+
+
+def test_f6_one_measured_size_of_a_new_shape_does_not_end_batching() -> None:
+    model = CostModel(8)
+    for rows in (1, 2, 4, 8):
+        model.observe(LARGE, rows, 0.02 + 0.02 * rows)
+    model.observe(SMALL, 8, 0.08)
+
+    assert model.predict(SMALL, 8) == pytest.approx(0.08)
+    assert model.predict(SMALL, 1) == pytest.approx(0.08 * 0.025 / 0.06)
+    assert model.best_rows(SMALL) == 8
+
+
+def test_f6_the_curve_follows_the_machine() -> None:
+    model = CostModel(8, tick_budget_s=10)
+    for rows in (1, 2, 4, 8):
+        model.observe(SMALL, rows, 0.1)
+    for _ in range(200):
+        for rows in (1, 3, 8):
+            model.observe(SMALL, rows, 0.1 * rows)
+
+    assert model.best_rows(SMALL) <= 2
+    assert model.predict(SMALL, 8) == pytest.approx(0.8, rel=0.1)
+
+
+def test_f6_a_size_not_measured_for_long_is_expected_as_its_neighbours_tell() -> None:
+    model = CostModel(8, tick_budget_s=10)
+    for rows, seconds in ((1, 0.05), (2, 0.06), (8, 0.12), (4, 0.5)):
+        model.observe(SMALL, rows, seconds)
+    assert model.predict(SMALL, 4) > 0.15
+
+    for _ in range(200):
+        for rows in (2, 8):
+            model.observe(SMALL, rows, 0.04 + 0.01 * rows)
+
+    assert model.predict(SMALL, 4) == pytest.approx(0.08, rel=0.05)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 6, 12])
 def test_cost_of_a_shape_never_measured_is_scaled_by_its_pixels(rows: int) -> None:
     model = CostModel(16)
@@ -217,6 +263,18 @@ def test_cost_of_a_shape_never_measured_is_scaled_by_its_pixels(rows: int) -> No
 
     assert model.predict(SMALL, rows) == pytest.approx(0.02 + 0.01 * rows)
     assert model.predict(LARGE, rows) == pytest.approx(0.02 + 0.04 * rows)
+
+
+def test_f6_memory_that_was_short_is_tried_again_a_row_at_a_time() -> None:
+    model = costs(max_rows=8)
+    model.forbid(SMALL, 4)
+    for _ in range(500):
+        model.observe(SMALL, 3, 0.065)
+    assert model.best_rows(SMALL) == 4
+
+    for _ in range(4 * 500):
+        model.observe(SMALL, 4, 0.07)
+    assert model.best_rows(SMALL) == 8
 
 
 def test_f7_bulk_work_that_rides_along_slows_an_urgent_plan_by_half_at_most() -> None:
@@ -357,96 +415,6 @@ def test_a_plan_splits_into_halves_that_together_are_the_plan() -> None:
 
     assert left.ids + right.ids == plan.ids
     assert left.rows + right.rows == plan.rows == 10
-
-
-class Lifecycles(RuleBasedStateMachine):
-    """Whatever comes in whatever order: each job ends once, slots hold, nothing waits for ever."""
-
-    jobs = Bundle("jobs")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scheduler = Scheduler(costs(max_rows=3), max_jobs=12)
-        self.tickets: dict[JobId, Ticket] = {}
-        self.ended: Counter[JobId] = Counter()
-        self.unprepared: list[JobId] = []
-        self.idle_plans: Counter[JobId] = Counter()
-
-    @rule(
-        target=jobs,
-        room=st.sampled_from(["a", "b", "c"]),
-        person=st.sampled_from(["ann", "bob"]),
-        slot=st.sampled_from(["s1", "s2", "s3", "", ""]),
-        live=st.booleans(),
-    )
-    def add(self, room: str, person: str, slot: str, live: bool) -> JobId:
-        job = ticket(room, person, slot, live)
-        if self.scheduler.is_full:
-            return job.id
-        self.tickets[job.id] = job
-        outcome = self.scheduler.add(job)
-        assert len(outcome.superseded) <= 1
-        self.ended.update(outcome.superseded)
-        self.unprepared += outcome.activated
-        return job.id
-
-    @rule(
-        steps=st.integers(1, 6),
-        rows=st.integers(1, 2),
-        shape=st.sampled_from([SMALL, LARGE]),
-    )
-    def prepare(self, steps: int, rows: int, shape: Shape) -> None:
-        if self.unprepared:
-            job = self.unprepared.pop(0)
-            if job in self.scheduler:
-                self.scheduler.ready(job, Demand(shape, rows, steps))
-
-    @rule(job=jobs)
-    def cancel(self, job: JobId) -> None:
-        if job in self.scheduler:
-            self.unprepared += self.scheduler.remove(job).activated
-            self.ended[job] += 1
-
-    @rule(meanwhile=st.one_of(st.none(), jobs))
-    def tick(self, meanwhile: JobId | None) -> None:
-        plan = self.scheduler.plan()
-        if plan is None:
-            return
-        assert len(set(plan.ids)) == len(plan.ids)
-        assert plan.rows <= 3
-        if meanwhile is not None:
-            self.cancel(meanwhile)
-        outcome = self.scheduler.complete(plan)
-        self.ended.update(outcome.finished)
-        self.unprepared += outcome.activated
-        for job in self.scheduler.jobs:
-            self.idle_plans[job] = 0 if job in plan.ids else self.idle_plans[job] + 1
-
-    @invariant()
-    def each_job_is_either_here_or_has_ended_once(self) -> None:
-        for job in self.tickets:
-            assert self.ended[job] == (0 if job in self.scheduler else 1)
-
-    @invariant()
-    def a_slot_holds_two_jobs_at_most(self) -> None:
-        held = Counter(self.tickets[job].slot for job in self.scheduler.jobs)
-        assert all(number <= 2 for number in held.values())
-
-    def teardown(self) -> None:
-        """Everything that is here can be brought to its end."""
-        for _ in range(400):
-            for job in self.unprepared:
-                if job in self.scheduler:
-                    self.scheduler.ready(job, Demand(SMALL, 2, 3))
-            self.unprepared = []
-            if not len(self.scheduler):
-                break
-            self.tick(None)
-        assert len(self.scheduler) == 0
-
-
-Lifecycles.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
-TestLifecycles = Lifecycles.TestCase
 
 
 def test_f4_nothing_starves_under_a_flood_of_live_work() -> None:

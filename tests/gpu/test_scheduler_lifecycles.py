@@ -1,0 +1,368 @@
+"""Whatever comes in whatever order, the scheduler's rules hold. A fake clock, no model.
+
+The machine plays the server and the engine around the scheduler: it submits and cancels, loses
+people and whole workers, runs out of memory and meets pictures that always fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from gpu.api import JobId
+from gpu.sched.cost import CostModel
+from gpu.sched.faults import Failure, attempt
+from gpu.sched.scheduler import AGE_PAUSE, BULK_EVERY, Scheduler
+from gpu.sched.work import Demand, Outcome, Shape, StepPlan, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHAPES = (Shape(16, 16), Shape(32, 32), Shape(16, 16, "other"))
+MAX_ROWS = 6
+MAX_JOBS = 14
+PATIENCE = 6
+ATTEMPTS = 2
+"""A picture whose worker dies is made again once."""
+
+
+def fresh_costs() -> CostModel:
+    costs = CostModel(MAX_ROWS, tick_budget_s=10)
+    for shape in SHAPES:
+        for rows in (1, 2, 4, 6):
+            costs.observe(shape, rows, seconds(shape, rows))
+    return costs
+
+
+def seconds(shape: Shape, rows: int) -> float:
+    """What a forward takes on the imagined machine."""
+    return 0.02 + rows * shape.height * shape.width / 40_000
+
+
+LONGEST_S = max(seconds(shape, MAX_ROWS) for shape in SHAPES)
+
+
+@dataclass(slots=True)
+class Picture:
+    """A job as those see it who asked for it."""
+
+    ticket: Ticket
+    demand: Demand
+    is_cursed: bool
+    attempts: int = 1
+    steps: int = 0
+    """In this attempt."""
+    events: list[str] = field(default_factory=list)
+    waits_since_s: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.events[-1:] not in (["done"], ["cancelled"], ["failed"])
+
+    def tell(self, event: str) -> None:
+        assert self.is_open, f"{event} after {self.events[-1]}"
+        self.events.append(event)
+
+
+class Lifecycles(RuleBasedStateMachine):
+    pictures = Bundle("pictures")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self.free_rows = MAX_ROWS
+        self.numbers = itertools.count()
+        self.all: dict[JobId, Picture] = {}
+        self.urgent_in_a_row = 0
+        self.start_worker()
+
+    def start_worker(self) -> None:
+        self.costs = fresh_costs()
+        self.scheduler = Scheduler(self.costs, MAX_JOBS, PATIENCE)
+        self.unprepared: list[JobId] = []
+        self.urgent_in_a_row = 0
+
+    # --- what people do --------------------------------------------------------------------
+
+    @rule(
+        target=pictures,
+        room=st.sampled_from(["a", "b", "c"]),
+        person=st.sampled_from(["ann", "bob"]),
+        slot=st.sampled_from(["s1", "s2", "", ""]),
+        live=st.booleans(),
+        steps=st.integers(1, 8),
+        rows=st.integers(1, 2),
+        shape=st.sampled_from(SHAPES),
+        is_cursed=st.sampled_from([False] * 7 + [True]),
+    )
+    def submit(
+        self,
+        room: str,
+        person: str,
+        slot: str,
+        live: bool,
+        steps: int,
+        rows: int,
+        shape: Shape,
+        is_cursed: bool,
+    ) -> JobId:
+        number = next(self.numbers)
+        id = JobId(f"job{number}")
+        slot = f"{room}-{slot}" if slot else f"own{number}"
+        ticket = Ticket(id, room, person, slot, live)
+        self.all[id] = Picture(ticket, Demand(shape, rows, steps), is_cursed)
+        self.hand_in(id)
+        return id
+
+    def hand_in(self, job: JobId) -> None:
+        picture = self.all[job]
+        if self.scheduler.is_full:
+            picture.tell("failed")
+            return
+        before = {other: self.scheduler.steps_done(other) for other in self.scheduler.jobs}
+        outcome = self.scheduler.add(picture.ticket)
+        for other in outcome.superseded:
+            replaced = self.all[other]
+            assert replaced.ticket.slot == picture.ticket.slot
+            if replaced.waits_since_s is not None:
+                assert 2 * before[other] < replaced.demand.steps, "it was half done"
+            replaced.tell("cancelled")
+        assert len(outcome.superseded) <= 1
+        self.act(outcome)
+
+    @rule(job=pictures)
+    def cancel(self, job: JobId) -> None:
+        if self.all[job].is_open:
+            self.all[job].tell("cancelled")
+            self.act(self.scheduler.remove(job))
+            plan = self.scheduler.plan()
+            assert plan is None or job not in plan.ids
+
+    @rule(room=st.sampled_from(["a", "b", "c"]), person=st.sampled_from(["ann", "bob"]))
+    def disconnect(self, room: str, person: str) -> None:
+        for job in self.open_jobs():
+            ticket = self.all[job].ticket
+            if (ticket.room, ticket.person) == (room, person):
+                self.cancel(job)
+
+    # --- what the machine does -------------------------------------------------------------
+
+    @rule(some=st.integers(1, 6))
+    def prepare(self, some: int) -> None:
+        ready, self.unprepared = self.unprepared[:some], self.unprepared[some:]
+        for job in ready:
+            if job in self.scheduler:
+                self.scheduler.ready(job, self.all[job].demand)
+                self.all[job].waits_since_s = self.now_s
+
+    @rule(rows=st.integers(1, MAX_ROWS))
+    def fill_memory(self, rows: int) -> None:
+        self.free_rows = rows
+
+    @rule()
+    def crash(self) -> None:
+        """The worker dies: whatever it had goes to a new one, once."""
+        had = self.open_jobs()
+        self.start_worker()
+        for job in had:
+            picture = self.all[job]
+            picture.steps, picture.waits_since_s = 0, None
+            picture.attempts += 1
+            if not picture.is_open:
+                continue
+            if picture.attempts > ATTEMPTS:
+                picture.tell("failed")
+            else:
+                self.hand_in(job)
+
+    @rule(ticks=st.integers(1, 40), meanwhile=st.one_of(st.none(), pictures))
+    def run(self, ticks: int, meanwhile: JobId | None) -> None:
+        for _ in range(ticks):
+            plan = self.scheduler.plan()
+            if plan is None:
+                return
+            assert self.scheduler.plan() == plan, "planning changed something"
+            self.check(plan)
+            self.note_turn(plan)
+            attempt(plan, self.step, self.blame, self.costs)
+            if meanwhile is not None and self.all[meanwhile].is_open:
+                self.cancel(meanwhile)
+
+    def step(self, plan: StepPlan) -> Failure | None:
+        self.now_s += seconds(plan.shape, plan.rows)
+        if plan.rows > self.free_rows and len(plan.seats) > 1:
+            return Failure("no memory", out_of_memory=True)
+        if any(self.all[job].is_cursed for job in plan.ids):
+            return Failure("cursed")
+        self.costs.observe(plan.shape, plan.rows, seconds(plan.shape, plan.rows))
+        for job in plan.ids:
+            self.all[job].steps += 1
+            self.all[job].tell("step")
+            self.all[job].waits_since_s = self.now_s
+        outcome = self.scheduler.complete(plan)
+        for job in outcome.finished:
+            # As many steps as it asked for, however often its batches failed.
+            assert self.all[job].steps == self.all[job].demand.steps
+            self.all[job].tell("done")
+        self.act(outcome)
+        return None
+
+    def blame(self, job: JobId, failure: Failure) -> None:
+        assert self.all[job].is_cursed, "only the culprit fails"
+        self.all[job].tell("failed")
+        self.act(self.scheduler.remove(job))
+
+    def act(self, outcome: Outcome) -> None:
+        self.unprepared += outcome.activated
+
+    # --- what has to hold ------------------------------------------------------------------
+
+    def check(self, plan: StepPlan) -> None:
+        assert len(set(plan.ids)) == len(plan.ids)
+        assert {self.all[job].demand.shape for job in plan.ids} == {plan.shape}
+        most = self.costs.best_rows(plan.shape)
+        assert plan.rows <= most or len(plan.seats) == 1
+        if not plan.led_by_age:
+            self.check_turns(plan)
+
+    def check_turns(self, plan: StepPlan) -> None:
+        """No room has two places while one that was served no more waits in vain."""
+        leads_bulk = plan.led_by_bulk
+        leading = [
+            job
+            for job in self.ready_jobs()
+            if self.all[job].demand.shape == plan.shape and self.is_bulk(job) == leads_bulk
+        ]
+        seats = Counter(self.all[job].ticket.room for job in plan.ids if job in leading)
+        served = self.scheduler._rooms.served
+        for room in {self.all[job].ticket.room for job in leading} - set(seats):
+            assert not any(
+                count > 1 and served(other) >= served(room) for other, count in seats.items()
+            )
+
+    def note_turn(self, plan: StepPlan) -> None:
+        """Bulk work leads every fourth batch where both kinds wait, but for one led by age."""
+        ready = self.ready_jobs()
+        is_mixed = len({self.is_bulk(job) for job in ready}) == 2
+        if plan.led_by_bulk or not is_mixed:
+            self.urgent_in_a_row = 0
+        else:
+            self.urgent_in_a_row += 1
+        assert self.urgent_in_a_row <= BULK_EVERY
+
+    def is_bulk(self, job: JobId) -> bool:
+        picture = self.all[job]
+        return not picture.ticket.live and self.scheduler.steps_done(job) > 0
+
+    def ready_jobs(self) -> list[JobId]:
+        return [job for job in self.open_jobs() if self.all[job].waits_since_s is not None]
+
+    def open_jobs(self) -> list[JobId]:
+        return [job for job, picture in self.all.items() if picture.is_open]
+
+    @invariant()
+    def each_picture_is_either_here_or_has_ended_once(self) -> None:
+        assert set(self.scheduler.jobs) == set(self.open_jobs())
+        for picture in self.all.values():
+            ends = [event for event in picture.events if event != "step"]
+            assert len(ends) <= 1
+
+    @invariant()
+    def a_place_holds_one_picture_and_one_newest_state(self) -> None:
+        held: dict[str, list[JobId]] = {}
+        for job in self.open_jobs():
+            held.setdefault(self.all[job].ticket.slot, []).append(job)
+        for jobs in held.values():
+            assert len(jobs) <= 2
+            if len(jobs) == 2:
+                assert self.all[jobs[1]].waits_since_s is None, "the newest waits"
+
+    @invariant()
+    def nothing_waits_longer_than_the_bound(self) -> None:
+        # A batch that fails is run again in parts: at most twice as many as it has seats.
+        longest_s = LONGEST_S * 2 * MAX_ROWS
+        bound_s = longest_s * (PATIENCE + (AGE_PAUSE + 2) * MAX_JOBS)
+        for job in self.ready_jobs():
+            since_s = self.all[job].waits_since_s
+            assert since_s is not None
+            assert self.now_s - since_s <= bound_s
+
+    def teardown(self) -> None:
+        """Everything that is here can be brought to its end."""
+        self.free_rows = MAX_ROWS
+        for _ in range(200):
+            self.prepare(MAX_JOBS)
+            self.run(20, None)
+        assert self.open_jobs() == []
+
+
+Lifecycles.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLifecycles = Lifecycles.TestCase
+
+
+def flood(scheduler: Scheduler, names: Iterable[str], live: bool, shape: Shape) -> None:
+    """Hand in as many short pictures as fit, each of another room."""
+    while not scheduler.is_full:
+        name = next(iter(names))
+        scheduler.add(Ticket(JobId(name), name, "ann", name, live))
+        scheduler.ready(JobId(name), Demand(shape, 1, 1 if live else 3))
+
+
+def longest_wait_s(live: bool, shape: Shape) -> tuple[float, float]:
+    """How long a picture waits under a flood of new rooms like it, and the longest batch."""
+    costs = fresh_costs()
+    scheduler = Scheduler(costs, MAX_JOBS)
+    names = (f"flood{number}" for number in itertools.count())
+    slow = Ticket(JobId("slow"), "slow", "ann", "slow", live)
+    scheduler.add(slow)
+    scheduler.ready(slow.id, Demand(SHAPES[0], 1, 3))
+    now_s = waited_s = longest_s = batch_s = 0.0
+    while slow.id in scheduler and now_s < 200:
+        flood(scheduler, names, live, shape)
+        plan = scheduler.plan()
+        assert plan is not None
+        batch_s = max(batch_s, seconds(plan.shape, plan.rows))
+        now_s += seconds(plan.shape, plan.rows)
+        waited_s += seconds(plan.shape, plan.rows)
+        scheduler.complete(plan)
+        longest_s = max(longest_s, waited_s)
+        if slow.id in plan.ids:
+            waited_s = 0.0
+    assert slow.id not in scheduler
+    return longest_s, batch_s
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2], ids=["same shape", "another shape"])
+@pytest.mark.parametrize("live", [False, True])
+def test_f13_nothing_waits_longer_than_its_bound_under_a_flood_of_new_rooms(
+    live: bool, shape: Shape
+) -> None:
+    longest_s, batch_s = longest_wait_s(live, shape)
+
+    assert longest_s <= batch_s * (64 + 17 * MAX_JOBS)
+
+
+def test_f13_what_is_overdue_gets_a_sixteenth_of_the_time_at_most_out_of_turn() -> None:
+    costs = fresh_costs()
+    scheduler = Scheduler(costs, MAX_JOBS, patience=0)
+    for number in range(MAX_JOBS):
+        ticket = Ticket(JobId(f"job{number}"), f"room{number % 3}", "ann", f"slot{number}", False)
+        scheduler.add(ticket)
+        scheduler.ready(ticket.id, Demand(SHAPES[number % 2], 1, 150))
+    by_age_s = all_s = 0.0
+    for _ in range(300):
+        plan = scheduler.plan()
+        assert plan is not None
+        took_s = costs.predict(plan.shape, plan.rows)
+        all_s += took_s
+        by_age_s += took_s if plan.led_by_age else 0.0
+        scheduler.complete(plan)
+
+    assert 0 < by_age_s <= all_s / 16 + LONGEST_S
