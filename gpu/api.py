@@ -96,6 +96,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """How far the first noise is turned from the seed's towards the variation seed's."""
     sampler: Sampler = "dpmpp_2m"
     strength: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    hires_strength: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    """Above 0 a picture larger than the model's native size is made in two passes: composed at
+    that size, enlarged, and painted over at this strength."""
     image: Picture | None = None
     """RGBA, `width` x `height`."""
     mask: Picture | None = None

@@ -193,6 +193,10 @@ class Engine:
             request = self._open[name].job
             painting = self._runner_of(name).release(name)
             self._finishing[request.live].submit(self._finish, painting, request)
+        for name in outcome.paused:
+            request = self._open[name].job
+            painting = self._runner_of(name).release(name)
+            self._preparing[request.live].submit(self._refine, painting, request)
         self._act(outcome)
         return None
 
@@ -268,12 +272,17 @@ class Engine:
             return
         state = self._open[painting.job]
         state.fingerprint = key
-        state.box, state.steps = painting.region.box, painting.demand.steps
+        state.box, state.steps = painting.region.box, painting.num_steps
         state.rows_per_step = painting.table.rows_per_step
         # The pixels are latents now; hundreds of waiting jobs need not hold them twice.
         state.job = msgspec.structs.replace(state.job, image=None, mask=None, control=None)
         self._runner_of(painting.job).admit(painting)
         self._scheduler.ready(painting.job, painting.demand)
+
+    def _refined(self, painting: Painting) -> None:
+        if painting.job in self._scheduler:
+            self._runner_of(painting.job).admit(painting)
+            self._scheduler.ready(painting.job, painting.demand)
 
     def _look_up(self, model: str) -> None:
         try:
@@ -332,6 +341,20 @@ class Engine:
             self._post(partial(self._fail, job.id, _reason(error)))
         else:
             self._post(partial(self._prepared, painting, key))
+
+    def _refine(self, painting: Painting, job: Job) -> None:
+        """Prepare a second pass (G49)."""
+        state = self._open.get(job.id)
+        if state is None:
+            return
+        assert state.runner is not None
+        try:
+            following = state.runner.refine(painting, job)
+        except Exception as error:
+            self._end_if_fatal(error)
+            self._post(partial(self._fail, job.id, _reason(error)))
+        else:
+            self._post(partial(self._refined, following))
 
     def _finish(self, painting: Painting, job: Job) -> None:
         state = self._open.get(job.id)

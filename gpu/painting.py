@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gpu import inpaint
     from gpu.api import JobId
+    from gpu.hires import Refinement
     from gpu.models.family import Adapters, Steering, Words
     from gpu.samplers.table import Table
 
@@ -58,6 +59,10 @@ class Control:
         inside = step / num_steps >= self.start and (step + 1) / num_steps <= self.end
         return self.steering if inside else None
 
+    def seeing(self, image: Tensor) -> Control:
+        """The same of another picture."""
+        return replace(self, steering=replace(self.steering, image=image))
+
 
 @dataclass(slots=True)
 class Painting:
@@ -81,6 +86,10 @@ class Painting:
     kept: Tensor | None = None
     """(2, C, h, w): what some samplers remember besides, see `Table.memory`."""
     step: int = 0
+    refinement: Refinement | None = None
+    """The pass that follows this one."""
+    steps_before: int = 0
+    """Those of the pass before this one."""
     drawn: tuple[int, Tensor] | None = None
     """The noise of one step: a step that is tried again must not draw anew."""
     prepared: Any = None
@@ -121,18 +130,31 @@ class Painting:
     @property
     def demand(self) -> Demand:
         shape = Shape(int(self.latents.shape[1]), int(self.latents.shape[2]), self.model)
-        num_steps = self.table.num_steps
-        return Demand(shape, 1 if self.negative is None else 2, num_steps, self._extra / num_steps)
+        rows, num_steps = 1 if self.negative is None else 2, self.table.num_steps
+        demand = Demand(shape, rows, num_steps, self._extra(num_steps))
+        return demand if self.refinement is None else replace(demand, later=self._later(demand))
+
+    def _later(self, demand: Demand) -> float:
+        """What the second pass will cost: its steps are as many times dearer as its pixels more."""
+        assert self.refinement is not None
+        num_steps = self.refinement.table.num_steps
+        (width, height), (less_wide, less_high) = self.refinement.whole.size, self.region.size
+        larger = width * height / (less_wide * less_high)
+        plain = demand.cost / (1 + demand.extra)
+        return num_steps * plain * larger * (1 + self._extra(num_steps))
 
     @property
-    def _extra(self) -> float:
-        """What the control adds, in steps."""
+    def num_steps(self) -> int:
+        """Evaluations of the model in all of its passes."""
+        later = 0 if self.refinement is None else self.refinement.table.num_steps
+        return self.steps_before + self.table.num_steps + later
+
+    def _extra(self, num_steps: int) -> float:
+        """What the control adds to each of so many steps on average, as a part of a plain one."""
         if self.control is None:
             return 0.0
-        num_steps = self.table.num_steps
-        return CONTROL_EXTRA * sum(
-            self.control.at(step, num_steps) is not None for step in range(num_steps)
-        )
+        steered = sum(self.control.at(step, num_steps) is not None for step in range(num_steps))
+        return CONTROL_EXTRA * steered / num_steps
 
 
 def turned(noise: Tensor, towards: Tensor, part: float) -> Tensor:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from gpu import inpaint
+from gpu.hires import Refinement, composed_at, enlarged
 from gpu.models.family import Reading, Steering
 from gpu.pacing import Pacer, Timing
 from gpu.painting import (
@@ -44,6 +46,15 @@ if TYPE_CHECKING:
 
 _PAINTED = 128
 """From here on a mask's pixel is a hole, as diffusers rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a pass begins."""
+
+    table: Table
+    latents: Tensor
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,37 +93,86 @@ class Runner:
         """
         self._check(job)
         with self._beside(), torch.inference_mode():
-            region = inpaint.region(job, self._family.native_px, self._family.multiple_px)
+            whole = inpaint.region(job, self._family.native_px, self._family.multiple_px)
+            refinement = self._refinement(job, whole)
+            region = whole if refinement is None else refinement.composed
+            pixels = None if region.image is None else _signed(region.image)
             generator = torch.Generator().manual_seed(job.seed)
-            known = self._encode(region, job, generator)
-            first = 0
-            if known is not None and region.empty is None:
-                first = self._tables.first_step(job.steps, job.strength)
-            from_noise = known is None or (region.empty is None and job.strength >= 1)
-            size = self._latent_size(region)
-            table = self._tables.table(job.sampler, job.steps, first, from_noise, size)
-            latents, blend = self._start(job, region, table, known, generator)
-            surroundings = self._surroundings(region, generator)
+            start = self._start(job, region, pixels, generator)
+            surroundings = self._surroundings(region, pixels, generator)
             adapters = self._family.take_adapters(job.loras)
             prompt, negative = self._read(job, Reading(job.clip_skip, adapters))
             painting = Painting(
                 job=job.id,
                 model=job.model,
                 region=region,
-                table=table,
-                latents=latents,
+                table=start.table,
+                latents=start.latents,
                 prompt=prompt,
                 negative=negative,
                 guidance=job.guidance,
                 adapters=adapters,
                 generator=generator,
-                blend=blend,
-                control=self._control(job, region),
+                blend=start.blend,
+                control=self._control(job, inpaint.control_image(job, region)),
                 surroundings=surroundings,
+                refinement=refinement,
             )
-            if self._on_cuda:
-                painting.prepared = torch.cuda.current_stream().record_event()
+            self._mark(painting)
         return painting
+
+    def refine(self, painting: Painting, job: Job) -> Painting:
+        """The second pass of a released painting that has one (G49): its first pass decoded and
+        enlarged. The job's own pictures may be gone by then.
+
+        Its noise is the seed's again, so it is what image to image makes of the enlarged picture.
+        """
+        refinement = painting.refinement
+        assert refinement is not None
+        with self._beside(), torch.inference_mode():
+            painting.take_over()
+            pixels = enlarged(self._decode(painting), refinement)
+            where = refinement.painted
+            generator = torch.Generator().manual_seed(job.seed)
+            again = msgspec.structs.replace(job, strength=refinement.strength)
+            start = self._start(again, where, pixels, generator)
+            control = painting.control
+            if control is not None and refinement.control is not None:
+                control = control.seeing(self._seen(refinement.control))
+            following = replace(
+                painting,
+                region=refinement.whole,
+                table=start.table,
+                latents=start.latents,
+                generator=generator,
+                blend=start.blend,
+                control=control,
+                surroundings=self._surroundings(where, pixels, generator),
+                refinement=None,
+                x0=None,
+                kept=None,
+                step=0,
+                steps_before=painting.steps_before + painting.step,
+            )
+            self._mark(following)
+        return following
+
+    def _mark(self, painting: Painting) -> None:
+        """Note when the tensors will hold what they should."""
+        if self._on_cuda:
+            painting.prepared = torch.cuda.current_stream().record_event()
+
+    def _refinement(self, job: Job, whole: inpaint.Region) -> Refinement | None:
+        if job.hires_strength <= 0:
+            return None
+        composed = composed_at(whole, self._family.native_px, self._family.multiple_px)
+        if composed is None:
+            return None
+        first = self._tables.first_step(job.steps, job.hires_strength)
+        size = self._latent_size(whole)
+        table = self._tables.table(job.sampler, job.steps, first, job.hires_strength >= 1, size)
+        seen = inpaint.control_image(job, whole)
+        return Refinement(whole, composed, job.hires_strength, table, seen)
 
     def _check(self, job: Job) -> None:
         multiple = self._family.multiple_px
@@ -122,14 +182,17 @@ class Runner:
                 f"{job.width}x{job.height}: change the frame's size"
             )
 
-    def _control(self, job: Job, region: inpaint.Region) -> Control | None:
-        picture = inpaint.control_image(job, region)
+    def _control(self, job: Job, picture: Image.Image | None) -> Control | None:
         if picture is None or job.control is None:
             return None
         network = self._family.take_control(job.control.name)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-        steering = Steering(network, pixels.to(self._family.device), job.control.strength)
+        steering = Steering(network, self._seen(picture), job.control.strength)
         return Control(steering, job.control.start, job.control.end)
+
+    def _seen(self, picture: Image.Image) -> Tensor:
+        """What a control sees, see `gpu.models.family.Steering`."""
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+        return pixels.to(self._family.device)
 
     def _read(self, job: Job, reading: Reading) -> tuple[Words, Words | None]:
         if job.guidance <= 1 or self._family.takes_guidance:
@@ -137,22 +200,24 @@ class Runner:
         return self._family.encode_pair(job.prompt, job.negative, reading)
 
     def _encode(
-        self, region: inpaint.Region, job: Job, generator: torch.Generator
+        self, job: Job, region: inpaint.Region, pixels: Tensor | None, generator: torch.Generator
     ) -> Tensor | None:
         is_left_over = job.strength < 1 or region.empty is not None
         is_blended = region.redo is not None and not self._family.fills
-        if region.image is None or not (is_left_over or is_blended):
+        if pixels is None or not (is_left_over or is_blended):
             return None
-        return self._family.encode_image(_signed(region.image), generator)[0]
+        return self._family.encode_image(pixels, generator)[0]
 
-    def _surroundings(self, region: inpaint.Region, generator: torch.Generator) -> Tensor | None:
+    def _surroundings(
+        self, region: inpaint.Region, pixels: Tensor | None, generator: torch.Generator
+    ) -> Tensor | None:
         """What a family that fills holes is shown in each step, (1 + C, h, w)."""
         family = self._family
         if family.fills:
             hole = inpaint.hole(region)
             cells = torch.from_numpy(touched(hole, family.latent_factor))[None]
-            picture = region.image or Image.new("RGB", region.size)
-            around = _signed(picture) * torch.from_numpy(np.array(hole) < _PAINTED)
+            picture = _signed(Image.new("RGB", region.size)) if pixels is None else pixels
+            around = picture * torch.from_numpy(np.array(hole) < _PAINTED)
             encoded = family.encode_image(around, generator)[0]
             return torch.cat([cells.to(encoded), encoded])
         if family.draws_posterior and (region.redo is not None or region.empty is not None):
@@ -170,13 +235,16 @@ class Runner:
         return torch.randn(shape, generator=generator)[0]
 
     def _start(
-        self,
-        job: Job,
-        region: inpaint.Region,
-        table: Table,
-        known: Tensor | None,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Blend | None]:
+        self, job: Job, region: inpaint.Region, pixels: Tensor | None, generator: torch.Generator
+    ) -> _Start:
+        """Where a pass begins from `pixels`, (1, 3, H, W) in [-1, 1], at the job's strength."""
+        known = self._encode(job, region, pixels, generator)
+        first = 0
+        if known is not None and region.empty is None:
+            first = self._tables.first_step(job.steps, job.strength)
+        from_noise = known is None or (region.empty is None and job.strength >= 1)
+        size = self._latent_size(region)
+        table = self._tables.table(job.sampler, job.steps, first, from_noise, size)
         noise = self._draw(region, generator)
         if job.variation > 0:
             other = torch.Generator().manual_seed(job.variation_seed)
@@ -184,15 +252,15 @@ class Runner:
         noise = noise.to(self._family.device)
         signal, sigma = table.start.tolist()
         if known is None:
-            return noise * sigma, None
+            return _Start(table, noise * sigma)
         latents = known * signal + noise * sigma
         if region.redo is None and region.empty is None:
-            return latents, None
+            return _Start(table, latents)
         begins = self._tables.first_step(job.steps, job.strength) * table.rows_per_step
         free = free_from(region, self._family.latent_factor, begins, fills=self._family.fills)
         if not bool(free.any()):
-            return latents, None
-        return latents, Blend(known, noise, free.to(self._family.device))
+            return _Start(table, latents)
+        return _Start(table, latents, Blend(known, noise, free.to(self._family.device)))
 
     def admit(self, painting: Painting) -> None:
         """Take a prepared job in; from now on plans may name it."""
@@ -289,7 +357,7 @@ class Runner:
             pixels = landing.copy_(pixels, non_blocking=True)
             arrived = torch.cuda.current_stream().record_event()
         jobs = tuple(paintings[row].job for row in rows)
-        steps = tuple(paintings[row].step + 1 for row in rows)
+        steps = tuple(paintings[row].steps_before + paintings[row].step + 1 for row in rows)
         return PreviewBatch(jobs, steps, pixels, arrived)
 
     def _upload(self, values: Tensor) -> Tensor:
@@ -314,17 +382,22 @@ class Runner:
         """Decode a finished job and lay it into its place; returns a PNG."""
         with self._beside():
             painting.take_over()
-            pixels = self._family.decode(painting.latents[None])[0].cpu()
-        if not bool(torch.isfinite(pixels).all()):
-            raise ValueError(
-                f"the model's numbers went out of range in {self._family.dtype}: "
-                "start the worker with --dtype fp32, or lower the guidance"
-            )
+            (pixels,) = self._decode(painting)
         with self._learning:
             self._previews.observe(painting.latents[None], pixels[None])
         array = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         picture = Image.fromarray(array.permute(1, 2, 0).contiguous().numpy())
         return inpaint.encode_png(inpaint.compose(picture, painting.region, job))
+
+    def _decode(self, painting: Painting) -> Tensor:
+        """(1, 3, H, W) fp32 on the CPU; raises ValueError where the numbers make no picture."""
+        pixels = self._family.decode(painting.latents[None]).cpu()
+        if not bool(torch.isfinite(pixels).all()):
+            raise ValueError(
+                f"the model's numbers went out of range in {self._family.dtype}: "
+                "start the worker with --dtype fp32, or lower the guidance"
+            )
+        return pixels
 
     def _beside(self) -> AbstractContextManager[Any]:
         """Work beside the step loop: on CUDA in a stream of its own."""

@@ -132,7 +132,7 @@ class Scheduler:
         return Outcome(activated=(ticket.id,), superseded=tuple(superseded))
 
     def ready(self, job: JobId, demand: Demand) -> None:
-        """An activated job is prepared: it takes part from the next plan on."""
+        """An activated job, or a paused one, is prepared: it takes part from the next plan on."""
         if demand.steps < 1 or demand.rows < 1:
             raise ValueError(f"expected at least one step and one row, got {demand}")
         progress = self._jobs[job]
@@ -140,7 +140,7 @@ class Scheduler:
         if demand.shape not in present:
             self._shapes.join(demand.shape, present)
             self._shapes.forget(present | {demand.shape})
-        progress.demand = demand
+        progress.begin(demand)
         progress.waits_since = self._batches
 
     def complete(self, plan: StepPlan) -> Outcome:
@@ -150,17 +150,18 @@ class Scheduler:
         mixed = any(not progress.is_urgent for progress in self._jobs.values() if progress.demand)
         self._urgent_in_a_row = 0 if plan.led_by_bulk or not mixed else self._urgent_in_a_row + 1
         self._batches += 1
-        finished = []
         for progress in present:
-            assert progress.demand is not None
-            progress.steps_done += 1
             progress.waits_since = self._batches
-            if progress.steps_done >= progress.demand.steps:
-                finished.append(progress.ticket.id)
+        ended = [progress for progress in present if progress.step()]
+        paused = [progress for progress in ended if progress.demand and progress.demand.later]
+        finished = [progress.ticket.id for progress in ended if progress not in paused]
+        for progress in paused:
+            progress.pause()
         activated = [self._remove(job) for job in finished]
         return Outcome(
             activated=tuple(job for job in activated if job is not None),
             finished=tuple(finished),
+            paused=tuple(progress.ticket.id for progress in paused),
         )
 
     def remove(self, job: JobId) -> Outcome:

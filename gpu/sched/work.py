@@ -38,6 +38,8 @@ class Demand:
     steps: int
     extra: float = 0.0
     """What a row costs on average beyond a plain one, as a part of it: a control, say."""
+    later: float = 0.0
+    """What the passes after this one will cost, each step of them as `cost` counts; 0 for none."""
 
     @property
     def cost(self) -> float:
@@ -83,24 +85,55 @@ class Outcome:
     """What a command of the scheduler brought about, for the engine to act on.
 
     `activated` jobs are to be prepared now, `superseded` ones are over, `finished` ones have
-    taken their last step.
+    taken their last step. `paused` ones have taken the last step of a pass and are to be
+    prepared for the next; they keep their places meanwhile.
     """
 
     activated: tuple[JobId, ...] = ()
     superseded: tuple[JobId, ...] = ()
     finished: tuple[JobId, ...] = ()
+    paused: tuple[JobId, ...] = ()
 
 
 @dataclass(slots=True)
 class Progress:
-    """A job's state inside the scheduler; `number` is its place in the order of arrival."""
+    """A job's state inside the scheduler; `number` is its place in the order of arrival.
+
+    `demand` is None while the job is prepared, for its first pass or for another.
+    """
 
     ticket: Ticket
     number: int
     demand: Demand | None = None
     steps_done: int = 0
+    """Of all its passes."""
     waits_since: int = 0
     """How many batches there had been when it took its last step, or was ready for its first."""
+    steps_before: int = 0
+    """Of the passes before this one, and what they cost."""
+    cost_before: float = 0.0
+    half_done: bool = False
+
+    def begin(self, demand: Demand) -> None:
+        """Begin a pass."""
+        self.demand = demand
+        self.steps_before = self.steps_done
+
+    def step(self) -> bool:
+        """Count a step; says whether it was the last one of its pass."""
+        assert self.demand is not None
+        self.steps_done += 1
+        taken = self.steps_done - self.steps_before
+        spent = self.cost_before + taken * self.demand.cost
+        total = self.cost_before + self.demand.steps * self.demand.cost + self.demand.later
+        self.half_done = 2 * spent >= total
+        return taken >= self.demand.steps
+
+    def pause(self) -> None:
+        """End a pass that another one follows."""
+        assert self.demand is not None
+        self.cost_before += self.demand.steps * self.demand.cost
+        self.demand = None
 
     @property
     def is_urgent(self) -> bool:
@@ -111,6 +144,5 @@ class Progress:
     def keeps_its_turn(self) -> bool:
         """Half done (F8), or live and being prepared (F12): a hand that doesn't rest would
         replace each live picture before it was ready."""
-        if self.demand is None:
-            return self.ticket.live
-        return 2 * self.steps_done >= self.demand.steps
+        is_being_prepared = self.demand is None
+        return self.half_done or (is_being_prepared and self.ticket.live)

@@ -120,6 +120,10 @@ class Frame(_Record, frozen=True, tag="frame"):
     sampler: Sampler = "dpmpp_2m"
     strength: Fraction = 0.7
     """How far from what lies under the frame; 1 starts from pure noise."""
+    hires: Annotated[float, Meta(ge=1, le=4)] = 1.0
+    """How many times as long as the model's native ones a picture's sides are."""
+    hires_strength: Fraction = 0.3
+    """How far the second pass of such a picture goes from the first, enlarged; 0: one pass."""
     control: Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{0,80}\Z")] = ""
     """Name of the model's control that what lies under the frame steers it by; "" for none."""
     control_strength: Annotated[float, Meta(ge=0, le=2)] = 1.0

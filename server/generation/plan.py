@@ -68,7 +68,8 @@ class Plan:
 
 
 def picture_size(frame: Frame, model: ModelInfo) -> tuple[int, int]:
-    """Width and height in pixels: the frame's proportions at about the model's native area (G21).
+    """Width and height in pixels: the frame's proportions at about the model's native area (G21),
+    with longer sides where the frame asks for a high resolution (G49).
 
     Raises Refusal for a frame too long and narrow for the model.
     """
@@ -82,11 +83,16 @@ def picture_size(frame: Frame, model: ModelInfo) -> tuple[int, int]:
             f"this frame is {ratio:.1f} times as long as it is wide; {model.name} draws pictures "
             f"of at most {most / least:.0f} to 1: make it less narrow",
         )
-    area = model.native_px**2
+    area = (model.native_px * _scale(frame)) ** 2
     long = max(min(math.sqrt(area * ratio), most), least * ratio)
     long_px = min(max(round(long / step) * step, least), most)
     short_px = min(max(round(long / ratio / step) * step, least), most)
     return (long_px, short_px) if frame.w >= frame.h else (short_px, long_px)
+
+
+def _scale(frame: Frame) -> float:
+    """A live frame follows the hand: its pictures have no time for a second pass."""
+    return 1.0 if frame.live else frame.hires
 
 
 def viewport(frame: Frame, size: tuple[int, int]) -> Viewport:
@@ -141,6 +147,7 @@ def _asked_for(frame: Frame, model: ModelInfo, size: tuple[int, int]) -> Job:
         variation=frame.variation,
         # One that the model can't be used with was chosen for another: its own is better than none.
         sampler=frame.sampler if frame.sampler in model.samplers else model.sampler,
+        hires_strength=frame.hires_strength if _scale(frame) > 1 else 0.0,
         live=frame.live,
     )
 

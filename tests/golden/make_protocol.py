@@ -40,8 +40,8 @@ FRAME: Json = {
     "h": 256.0, "prompt": "a red house", "negative": "", "clip_skip": 0,
     "loras": {"ink": 0.75}, "model": "dreams", "steps": 20, "guidance": 4.0, "seed": None,
     "variation_seed": 3, "variation": 0.25, "sampler": "dpmpp_2m",
-    "strength": 0.7, "control": "controlnet", "control_strength": 0.5, "control_start": 0.0,
-    "control_end": 0.75, "count": 1, "live": False,
+    "strength": 0.7, "hires": 2.0, "hires_strength": 0.5, "control": "controlnet",
+    "control_strength": 0.5, "control_start": 0.0, "control_end": 0.75, "count": 1, "live": False,
 }  # fmt: skip
 LAYER: Json = {
     "type": "layer", "id": "layer-1", "by": "", "z": "a0", "name": "Layer", "visible": True,

@@ -85,8 +85,7 @@ def stock(pipeline: Any, request: Job, **arguments: Any) -> Tensor:
         prompt=request.prompt,
         num_inference_steps=request.steps,
         generator=torch.Generator().manual_seed(request.seed),
-        output_type="latent",
-        **{**given, **arguments},
+        **{"output_type": "latent", **given, **arguments},
     )
     images: Tensor = result.images
     return images[0]

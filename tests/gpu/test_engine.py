@@ -7,7 +7,7 @@ import queue
 import threading
 import weakref
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from gpu.library import Library
     from gpu.models.stable_diffusion import StableDiffusion
+    from gpu.painting import Painting
     from gpu.sched.work import StepPlan
 
 TIMEOUT_S = 60
@@ -124,6 +125,58 @@ def test_g8_previews_count_steps_not_evaluations_of_the_model(harness: Harness) 
     assert {preview.steps for preview in previews} == {10}
     assert previews[0].step == 1
     assert max(preview.step for preview in previews) <= 10
+
+
+def test_g49_a_picture_in_two_passes_counts_its_steps_through_both(harness: Harness) -> None:
+    request = job(width=256, height=192, hires_strength=0.5, steps=4, sampler="ddim")
+    harness.engine.submit(request)
+
+    end = harness.until_ended(request)[request.id]
+
+    assert isinstance(end, Done)
+    assert open_png(end.png).shape == (192, 256, 3)
+    previews = [event for event in harness.seen if isinstance(event, Preview)]
+    assert {(preview.steps, preview.box) for preview in previews} == {(6, (0, 0, 256, 192))}
+    assert max(preview.step for preview in previews) > 4
+    assert len([event for event in harness.seen if isinstance(event, Started)]) == 1
+
+
+def test_g49_a_job_that_is_cancelled_between_its_passes_ends_at_once(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refining, go_on = threading.Event(), threading.Event()
+    refine = harness.runner.refine
+
+    def held(*arguments: Any) -> Painting:
+        refining.set()
+        assert go_on.wait(TIMEOUT_S)
+        return refine(*arguments)
+
+    monkeypatch.setattr(harness.runner, "refine", held)
+    request, other = job(width=256, height=192, hires_strength=0.5, steps=2), job(steps=1)
+    harness.engine.submit(request)
+    assert refining.wait(TIMEOUT_S)
+
+    harness.engine.cancel(request.id)
+
+    assert harness.until_ended(request)[request.id] == Cancelled(request.id, "asked")
+    go_on.set()
+    harness.engine.submit(other)
+    assert isinstance(harness.until_ended(other)[other.id], Done)
+    assert not harness.runner._paintings
+
+
+def test_g49_a_second_pass_that_cannot_be_prepared_fails_with_the_reason(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Painting:
+        raise ValueError("no room to enlarge it")
+
+    monkeypatch.setattr(harness.runner, "refine", fail)
+    request = job(width=256, height=192, hires_strength=0.5, steps=2)
+    harness.engine.submit(request)
+
+    assert harness.until_ended(request)[request.id] == Failed(request.id, "no room to enlarge it")
 
 
 def test_g6_every_job_ends_exactly_once_and_no_event_follows(harness: Harness) -> None:

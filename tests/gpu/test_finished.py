@@ -27,6 +27,7 @@ OTHERS: dict[str, Any] = {
     "variation": 0.5,
     "sampler": "euler",
     "strength": 0.5,
+    "hires_strength": 0.4,
     "image": picture(gradient()),
     "mask": picture(square_mask()),
     "control": Control(name="controlnet", image=picture(square_mask())),

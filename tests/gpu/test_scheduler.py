@@ -325,6 +325,63 @@ def test_f8_one_past_half_is_let_finish_and_then_the_newest_goes() -> None:
     assert outcome.activated == (new.id,)
 
 
+def test_g49_between_its_passes_a_job_keeps_its_place_and_takes_no_step() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    job = add(scheduler, ticket(slot="frame"), steps=150)
+    scheduler.remove(job)
+    (job,) = scheduler.add(ticket(slot="frame")).activated
+    scheduler.ready(job, Demand(SMALL, 1, 2, later=3 * 32 * 32.0))
+    tick(scheduler)
+    plan = scheduler.plan()
+    assert plan is not None
+
+    outcome = scheduler.complete(plan)
+
+    assert outcome.paused == (job,)
+    assert outcome.finished == outcome.activated == ()
+    assert job in scheduler
+    assert scheduler.plan() is None
+    scheduler.ready(job, Demand(LARGE, 1, 3))
+    assert [tick(scheduler).shape for _ in range(2)] == [LARGE] * 2
+    assert scheduler.steps_done(job) == 4
+    plan = scheduler.plan()
+    assert plan is not None
+    assert scheduler.complete(plan).finished == (job,)
+
+
+def test_g49_a_room_is_charged_for_a_second_pass_by_its_pixels() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    (job,) = scheduler.add(ticket(room="large")).activated
+    scheduler.ready(job, Demand(SMALL, 1, 1, later=20 * 32 * 32.0))
+    tick(scheduler)
+    scheduler.ready(job, Demand(LARGE, 1, 20))
+    one_pass = add(scheduler, ticket(room="plain"), steps=150, shape=LARGE)
+
+    taken = Counter(tick(scheduler).ids[0] for _ in range(20))
+
+    assert abs(taken[job] - taken[one_pass]) <= 2
+
+
+def test_f8_half_of_a_job_of_two_passes_is_half_of_what_both_cost() -> None:
+    def superseded_after(first_steps: int, second_steps: int) -> bool:
+        scheduler = Scheduler(costs())
+        (job,) = scheduler.add(ticket(slot="frame")).activated
+        scheduler.ready(job, Demand(SMALL, 1, 4, later=4 * 32 * 32.0))
+        for _ in range(first_steps):
+            tick(scheduler)
+        if first_steps == 4 and second_steps:
+            scheduler.ready(job, Demand(LARGE, 1, 4))
+            for _ in range(second_steps):
+                tick(scheduler)
+        return job in scheduler.add(ticket(slot="frame")).superseded
+
+    # The first pass costs 4, the second 16: half of both is reached in the second.
+    assert superseded_after(3, 0)
+    assert superseded_after(4, 0)
+    assert superseded_after(4, 1)
+    assert not superseded_after(4, 2)
+
+
 def test_f9_only_the_newest_waits() -> None:
     scheduler = Scheduler(costs())
     add(scheduler, ticket(slot="frame"), steps=2)

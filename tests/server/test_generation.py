@@ -234,6 +234,24 @@ async def test_g44_what_else_a_frame_sets_reaches_the_worker() -> None:
         assert (job.loras, job.clip_skip, job.control) == ({"ink": 0.5}, 2, None)
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, (64, 64, 0.0)),
+        ({"hires": 2.0, "hires_strength": 0.4}, (128, 128, 0.4)),
+        ({"hires": 1.5, "w": 512.0}, (136, 64, 0.3)),
+        # The model's largest side bounds it.
+        ({"hires": 4.0, "w": 1024.0}, (256, 64, 0.3)),
+    ],
+)
+async def test_g49_a_frame_may_ask_for_more_than_the_native_size(
+    fields: dict[str, Any], expected: tuple[int, int, float]
+) -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio, canvas.frame(**{"w": 256.0, "h": 256.0, **fields}))
+        assert (job.width, job.height, job.hires_strength) == expected
+
+
 async def test_g26_pictures_of_one_request_have_seeds_in_a_row_and_slots_of_their_own() -> None:
     async with Studio() as studio:
         jobs = await asked(studio, canvas.frame(seed=2**32 - 2, count=3), 3)
@@ -598,9 +616,10 @@ async def shown(studio: Studio, job: api.Job, png: bytes = PNG) -> None:
 
 async def test_g33_a_live_frame_follows_the_brush_and_keeps_one_candidate_and_one_job() -> None:
     async with Studio() as studio:
-        studio.room.put(live_frame(steps=20))
+        studio.room.put(live_frame(steps=20, hires=2.0))
         job = await drawn(studio, 1)
         assert (job.live, job.steps) == (True, MODEL.live_steps)
+        assert (job.width, job.hires_strength) == (MODEL.native_px, 0.0)
         await shown(studio, job)
         (first,) = studio.room.candidates()
         assert first.live

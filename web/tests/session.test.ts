@@ -69,6 +69,8 @@ describe("one's own edits", () => {
     { control_end: -0.1 },
     { variation: 1.1 },
     { variation_seed: 2 ** 32 },
+    { hires: 0.5 },
+    { hires_strength: 1.5 },
   ])("w5_of a frame's settings that no frame may have are not sent: %j", (fields) => {
     const bench = new Bench();
     bench.join(makeFrame("frame-1"));
@@ -80,7 +82,7 @@ describe("one's own edits", () => {
   it("sets what a frame may have", () => {
     const bench = new Bench();
     bench.join(makeFrame("frame-1"));
-    const fields = { loras: { "ink wash": -0.5 }, control: "", variation: 0.5, clip_skip: 2 };
+    const fields = { loras: { "ink wash": -0.5 }, control: "", variation: 0.5, hires: 2 };
     bench.session.submit([{ c: "patch", id: "frame-1", fields }]);
     expect(bench.refusals).toEqual([]);
     expect(bench.session.records.get("frame-1")).toMatchObject(fields);

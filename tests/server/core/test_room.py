@@ -274,6 +274,8 @@ def test_r3_the_oldest_op_ids_are_forgotten() -> None:
         (Patch("f", {"control_end": -0.1}), "bad_record"),
         (Patch("f", {"variation": 1.1}), "bad_record"),
         (Patch("f", {"variation_seed": 2**32}), "bad_record"),
+        (Patch("f", {"hires": 0.5}), "bad_record"),
+        (Patch("f", {"hires_strength": 1.5}), "bad_record"),
         (Edit("f", "sampler", 1, ["x"]), "bad_edit"),
         (Edit("f", "prompt", 99, ["x"]), "bad_edit"),
         (Edit("f", "prompt", 1, [0]), "bad_edit"),

@@ -97,6 +97,10 @@ export interface Frame extends Base {
   readonly sampler: Sampler;
   /** How far from what lies under the frame; 1 starts from pure noise. */
   readonly strength: number;
+  /** How many times as long as the model's native ones a picture's sides are. */
+  readonly hires: number;
+  /** How far the second pass of such a picture goes from the first, enlarged; 0: one pass. */
+  readonly hires_strength: number;
   /** Name of the model's control that what lies under the frame steers it by; "" for none. */
   readonly control: string;
   readonly control_strength: number;

@@ -146,6 +146,8 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     variation: fraction,
     sampler: either(...SAMPLERS),
     strength: fraction,
+    hires: between(1, 4),
+    hires_strength: fraction,
     control: matching(CONTROL, "the name of a control"),
     control_strength: between(0, 2),
     control_start: fraction,

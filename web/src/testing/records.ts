@@ -74,6 +74,8 @@ export function frame(id: string, fields: Partial<Frame> = {}): Frame {
     variation: 0,
     sampler: "dpmpp_2m",
     strength: 0.7,
+    hires: 1,
+    hires_strength: 0.3,
     control: "",
     control_strength: 1,
     control_start: 0,

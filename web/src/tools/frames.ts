@@ -79,6 +79,8 @@ function defaults(model: ModelInfo | null) {
     variation: 0,
     sampler: model?.sampler ?? ("dpmpp_2m" as const),
     strength: 0.7,
+    hires: 1,
+    hires_strength: 0.3,
     control: "",
     control_strength: 1,
     control_start: 0,
