@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from server.core.errors import Refusal
 from server.core.records import (
     PEOPLE,
@@ -30,8 +32,17 @@ if TYPE_CHECKING:
 
 
 def portable(records: Iterable[Record]) -> list[Record]:
-    """What goes along, in an order in which each can be put: what others refer to comes first."""
-    return sorted(filter(is_portable, records), key=_rank)
+    """What goes along, in an order in which each can be put: what others refer to comes first.
+
+    How a picture came into being is a part of the room's own history, and stays with it.
+    """
+    return sorted(map(_without_strip, filter(is_portable, records)), key=_rank)
+
+
+def _without_strip(record: Record) -> Record:
+    if isinstance(record, Candidate) and record.strip:
+        return msgspec.structs.replace(record, strip="", num_previews=0)
+    return record
 
 
 def is_portable(record: Record) -> bool:

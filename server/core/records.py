@@ -209,6 +209,9 @@ class Job(_Record, frozen=True, tag="job"):
     """For people: why it failed or was cancelled."""
 
 
+MAX_PREVIEWS = 4
+
+
 class Candidate(_Record, frozen=True, tag="candidate"):
     """Server-owned: a finished picture, to be accepted onto the canvas or discarded."""
 
@@ -229,6 +232,10 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     above: Annotated[str, Meta(pattern=r"^[0-9A-Za-z]{0,200}\Z")] = ""
     """`z` of the topmost thing drawn when the picture was asked for; "" if there was none.
     What was drawn since stays on top of it."""
+    strip: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
+    """The blob with some of its previews side by side; "" where there is none."""
+    num_previews: Annotated[int, Meta(ge=0, le=MAX_PREVIEWS)] = 0
+    """In the strip."""
     state: Literal["open", "accepted", "discarded"] = "open"
 
 

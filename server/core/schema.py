@@ -32,6 +32,8 @@ from server.core.records import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STRIP_BYTES = 16 * 1024
+"""The most that previews of one picture take."""
 BASE_BYTES = 256
 """What a record costs apart from its geometry and its text."""
 
@@ -77,8 +79,12 @@ def cost_bytes(record: Record) -> int:
             return BASE_BYTES + 2 * (len(record.prompt) + len(record.negative))
         case Note() | Chat() | Comment():
             return BASE_BYTES + 2 * len(record.text)
-        case Job() | Candidate():
+        case Job():
             return BASE_BYTES + 2 * len(record.prompt)
+        case Candidate():
+            # Its strip lies elsewhere, but it is there as long as this is.
+            kept = STRIP_BYTES if record.strip else 0
+            return BASE_BYTES + 2 * len(record.prompt) + kept
         case Poll() | Ballot():
             return BASE_BYTES + 64 * len(record.tally if isinstance(record, Poll) else record.dots)
         case _:

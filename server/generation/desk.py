@@ -21,6 +21,7 @@ from server.core.ids import RoomId, new_id
 from server.core.records import Candidate, Image, Patch, Record, Stroke
 from server.engine import ModelUnavailable, QueueFull
 from server.generation.plan import has_alpha, prepare
+from server.render import strips
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -211,11 +212,15 @@ class Desk:
         preview = making.preview(index, event)
         if preview is not None and self._live.is_newest(making):
             making.previews[index] = preview
+            if not making.is_live:
+                making.remember(index, preview)
             making.room.relay_preview(preview)
 
     async def _store(self, making: Making, index: int, png: bytes) -> None:
         try:
-            blob = await self._blobs.put(making.room.id, png)
+            blob, strip = await asyncio.gather(
+                self._blobs.put(making.room.id, png), self._store_strip(making, index)
+            )
         except Exception:
             logger.exception("job %s: picture %d can't be stored", making.job, index)
             making.lose(index, "failed", "the picture was made but couldn't be stored: try again")
@@ -225,7 +230,23 @@ class Desk:
             # That is told once it is durable; nothing may land on the canvas until then.
             self._finish(making, "cancelled", FRAME_DELETED)
         elif making.outcome is None:
-            self._deliver(making, index, making.candidate(new_id(), index, blob, has_alpha(png)))
+            masked = has_alpha(png)
+            self._deliver(making, index, making.candidate(new_id(), index, blob, masked, strip))
+
+    async def _store_strip(self, making: Making, index: int) -> tuple[str, int]:
+        """Keep how the picture came into being; it does without where that can't be kept."""
+        previews = making.passed.pop(index, [])
+        if not previews:
+            return "", 0
+        try:
+            joined = await anyio.to_thread.run_sync(
+                strips.join, previews, making.frame, limiter=self._threads
+            )
+            if joined is not None:
+                return await self._blobs.put(making.room.id, joined[0]), joined[1]
+        except Exception:
+            logger.exception("job %s: previews of picture %d can't be kept", making.job, index)
+        return "", 0
 
     def _deliver(self, making: Making, index: int, candidate: Candidate) -> None:
         """Put a finished picture into the room, in one op with what it means for the job."""

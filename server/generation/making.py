@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from server.core.ids import PersonId
     from server.ports import RoomPort
 
+MAX_PASSED = 16
 Outcome = Literal["done", "cancelled", "failed"]
 Look = tuple[bytes, int, tuple[float, float, float, float]]
 
@@ -43,6 +44,8 @@ class Making:
     """How often a worker began each picture; more than once after a worker's death."""
     previews: dict[int, Preview] = field(default_factory=dict)
     """The latest of each picture, for people who join now."""
+    passed: dict[int, list[Preview]] = field(default_factory=dict)
+    """Some of all of each picture, evenly, for its strip."""
     troubles: list[tuple[Outcome, str]] = field(default_factory=list)
     """Why pictures will not come."""
 
@@ -100,7 +103,17 @@ class Making:
                     return trouble
         return "done", ""
 
-    def candidate(self, id: str, index: int, blob: str, masked: bool) -> Candidate:
+    def remember(self, index: int, preview: Preview) -> None:
+        """Keep a preview for the picture's strip; of very many only every other one."""
+        passed = self.passed.setdefault(index, [])
+        passed.append(preview)
+        if len(passed) > MAX_PASSED:
+            del passed[1::2]
+
+    def candidate(
+        self, id: str, index: int, blob: str, masked: bool, strip: tuple[str, int] = ("", 0)
+    ) -> Candidate:
+        """A picture to choose from; `strip` is a blob's name and how many previews are in it."""
         frame = self.frame
         return Candidate(
             id=id,
@@ -117,6 +130,8 @@ class Making:
             live=frame.live,
             masked=masked,
             above=self.above,
+            strip=strip[0],
+            num_previews=strip[1],
         )
 
     def preview(self, index: int, event: WorkerPreview) -> Preview | None:

@@ -1,6 +1,7 @@
 """A room's history as a film: some of its moments, evenly, drawn as small pictures. Blocking.
 
-Pictures to choose from are shown where they were made, the newest of each frame. The moments in
+Pictures to choose from are shown where they were made, the newest of each frame, and before each
+some of its previews. The moments in
 which nothing to be seen changed are left out, so that nobody waits while others only talked.
 """
 
@@ -10,7 +11,7 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
@@ -18,6 +19,7 @@ from server.core.messages import Applied, Moment, Snapshot
 from server.core.records import Candidate, Change, Layer, Put, Record, Stroke
 from server.core.records import Image as ImageRecord
 from server.core.replica import Replica
+from server.render import strips
 from server.render.bounds import Box, bounds
 from server.render.renderer import MIB, Renderer
 from server.render.viewport import Viewport
@@ -35,6 +37,8 @@ WEBP_QUALITY = 80
 _SEEN = (Stroke, ImageRecord, Layer, Candidate)
 _ON_TOP = "zzzz"
 _PAPER = "#ffffff"
+_CELL = "#"
+"""What stands between a strip's name and which cell of it is shown."""
 
 Scene = Sequence[Record]
 """What is to be seen at one moment."""
@@ -58,8 +62,7 @@ def scenes(history: Iterable[Snapshot | Moment], most: int = MAX_FRAMES) -> list
     for index, moment in enumerate(moments):
         if index > 0:
             replica.apply(Applied(seq=moment.seq, id="", by=moment.by, changes=moment.changes))
-        if index in wanted:
-            chosen.append(_scene(replica.records))
+        chosen += [_scene(replica.records, step) for step in wanted.get(index, ())]
     return chosen
 
 
@@ -68,9 +71,18 @@ def draw(film: Sequence[Scene], room: str, fetch: Fetch) -> Iterator[Image.Image
     viewport = _viewport(film)
     if viewport is None:
         return
+
+    def fetch_seen(blob: str) -> bytes | None:
+        strip, _, place = blob.partition(_CELL)
+        data = fetch(strip)
+        if data is None or not place:
+            return data
+        number, num_cells = map(int, place.split("/"))
+        return strips.cell(data, number, num_cells)
+
     renderer = Renderer(view_bytes=32 * MIB, stencil_bytes=64 * MIB, decoded_bytes=64 * MIB)
     for scene in film:
-        seen = renderer.render(room, "timelapse", scene, viewport, fetch).image
+        seen = renderer.render(room, "timelapse", scene, viewport, fetch_seen).image
         paper = Image.new("RGBA", seen.size, _PAPER)
         paper.alpha_composite(seen)
         yield paper.convert("RGB")
@@ -106,15 +118,41 @@ def as_folder(pictures: Iterable[Image.Image]) -> bytes:
     return out.getvalue() if folder.namelist() else b""
 
 
-def _chosen(moments: Sequence[Moment], at_first: Mapping[str, Record], most: int) -> set[int]:
-    """Which of the moments are shown."""
+class Step(NamedTuple):
+    """A picture's preview at the moment in which it was finished; without one the picture."""
+
+    candidate: str = ""
+    number: int = 0
+
+
+def _chosen(
+    moments: Sequence[Moment], at_first: Mapping[str, Record], most: int
+) -> dict[int, list[Step]]:
+    """Which of the moments are shown, and what of them."""
     seen = {id for id, record in at_first.items() if isinstance(record, _SEEN)}
-    changing = [index for index, moment in enumerate(moments) if _shows(moment.changes, seen)]
-    if not changing:
-        return {len(moments) - 1} if seen else set()
-    last = len(changing) - 1
-    steps = max(1, min(most, len(changing)) - 1)
-    return {changing[round(last * step / steps)] for step in range(steps + 1)}
+    shown = [
+        (index, step)
+        for index, moment in enumerate(moments)
+        if _shows(moment.changes, seen)
+        for step in (*_steps(moment.changes), Step())
+    ]
+    if not shown:
+        return {len(moments) - 1: [Step()]} if seen else {}
+    last = len(shown) - 1
+    times = max(1, min(most, len(shown)) - 1)
+    wanted: dict[int, list[Step]] = {}
+    for place in sorted({round(last * time / times) for time in range(times + 1)}):
+        index, step = shown[place]
+        wanted.setdefault(index, []).append(step)
+    return wanted
+
+
+def _steps(changes: Iterable[Change]) -> Iterator[Step]:
+    """How the pictures came into being that these changes bring."""
+    for change in changes:
+        if isinstance(change, Put) and isinstance(change.record, Candidate):
+            for number in range(change.record.num_previews):
+                yield Step(change.record.id, number)
 
 
 def _shows(changes: Iterable[Change], seen: set[str]) -> bool:
@@ -130,12 +168,14 @@ def _shows(changes: Iterable[Change], seen: set[str]) -> bool:
     return shows
 
 
-def _scene(records: Mapping[str, Record]) -> Scene:
+def _scene(records: Mapping[str, Record], step: Step) -> Scene:
     offered: dict[str, ImageRecord] = {}
     for record in records.values():
         if isinstance(record, Candidate) and record.state == "open":
+            is_emerging = record.id == step.candidate
+            place = f"{record.strip}{_CELL}{step.number}/{record.num_previews}"
             offered[record.frame] = ImageRecord(
-                id=record.id, z=_ON_TOP, blob=record.blob,
+                id=record.id, z=_ON_TOP, blob=place if is_emerging else record.blob,
                 x=record.x, y=record.y, w=record.w, h=record.h,
             )  # fmt: skip
     drawn = [record for record in records.values() if isinstance(record, Stroke | ImageRecord)]

@@ -8,6 +8,7 @@ Knows nothing of what entries mean.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,8 +17,9 @@ import sqlalchemy as sa
 
 from server.core.errors import StoreError
 from server.core.ids import Epoch, RoomId, new_id
-from server.storage import tables
+from server.storage import compaction, loading, tables
 from server.storage.base import OnDisk, OnDurable, OnFailed, Opened
+from server.storage.mark import Mark
 from server.storage.writer import Append, Create, Cut, Result, Snapshot, Work, Writer
 
 if TYPE_CHECKING:
@@ -108,11 +110,12 @@ class SqliteJournal:
         sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", _begin)
         self._path = path
-        self._kept = tables.Kept(entries=keep_entries, history=keep_history)
+        self._kept = compaction.Kept(entries=keep_entries, history=keep_history)
         self._retry_s = retry_s
         self._disk: DiskState = "ok"
         self._on_disk: OnDisk | None = None
         self._writer: Writer | None = None
+        self._mark: Mark | None = None
         self._num_waiting = 0
         self._space = asyncio.Event()
         self._space.set()
@@ -131,7 +134,9 @@ class SqliteJournal:
     async def start(self) -> None:
         """Open the file, making it if there is none; raises StoreError."""
         try:
-            await self._read(tables.metadata.create_all)
+            await self._read(tables.create_all)
+            mark = Mark(self._path.with_name(f"{self._path.name}-mark"))
+            num_committed = await self._check_mark(mark)
         except StoreError:
             await asyncio.to_thread(self._engine.dispose)
             raise
@@ -140,7 +145,26 @@ class SqliteJournal:
         def settled(results: list[Result], disk: DiskState) -> None:
             loop.call_soon_threadsafe(self._settle, results, disk)
 
-        self._writer = Writer(self._engine, settled, self._kept, retry_s=self._retry_s)
+        self._mark = mark
+        self._writer = Writer(
+            self._engine, settled, self._kept, mark, num_committed, retry_s=self._retry_s
+        )
+
+    async def _check_mark(self, mark: Mark) -> int:
+        """How many entries there are; if more were committed, all rooms get new epochs."""
+        num_committed = await self._read(tables.num_committed)
+        if (num_marked := mark.read()) > num_committed:
+            logger.error(
+                "the journal %s lacks the last %d of the %d entries that were committed to it: its "
+                "-wal file was lost, or an older copy was put back. The rooms go on from what is "
+                "there, under new epochs",
+                self._path, num_marked - num_committed, num_marked,
+            )  # fmt: skip
+            await self._read(tables.renew_epochs)
+        with contextlib.suppress(OSError):
+            # It says less than there is, then, which is never wrong.
+            mark.write(num_committed)
+        return num_committed
 
     async def __aenter__(self) -> SqliteJournal:
         await self.start()
@@ -153,15 +177,15 @@ class SqliteJournal:
         log = SqliteLog(self, room, on_durable, on_failed)
         # This comes after all that an earlier log of the room has still to write.
         await log.written(Create(log, room, Epoch(new_id())))
-        loaded = await self._read(lambda c: tables.load_room(c, room))
+        loaded = await self._read(lambda c: loading.load_room(c, room))
         epoch = loaded.epoch
-        if loaded.num_damaged:
+        if not loaded.is_whole:
             epoch = Epoch(new_id())
-            await log.written(Cut(log, room, loaded.seq, epoch))
+            await log.written(Cut(log, room, loaded.last, epoch))
             logger.error(
                 "the journal of room %s was damaged: it is cut after entry %d; %d entries behind "
-                "that are set aside in the table entries_set_aside of %s",
-                room, loaded.seq, loaded.num_damaged, self._path,
+                "that are set aside in the table entries_set_aside of %s, and %d are missing",
+                room, loaded.last.seq, loaded.num_behind, self._path, loaded.num_missing,
             )  # fmt: skip
         return Opened(log, epoch, loaded.state, loaded.entries)
 
@@ -169,10 +193,10 @@ class SqliteJournal:
         return await self._read(lambda connection: tables.has_room(connection, room))
 
     async def history_base(self, room: RoomId) -> tuple[int, list[Record]]:
-        return await self._read(lambda connection: tables.load_base(connection, room))
+        return await self._read(lambda connection: loading.load_base(connection, room))
 
     async def entries_after(self, room: RoomId, seq: int, most: int) -> list[Entry]:
-        return await self._read(lambda c: tables.load_entries(c, room, seq, most))
+        return await self._read(lambda c: loading.load_entries(c, room, seq, most))
 
     async def has_space(self) -> None:
         await self._space.wait()
@@ -183,6 +207,9 @@ class SqliteJournal:
             await asyncio.to_thread(writer.close)
             # What the writer settled last is still on its way through the event loop.
             await asyncio.sleep(0)
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
         await asyncio.to_thread(self._engine.dispose)
 
     def write(self, work: Work) -> None:
@@ -218,7 +245,8 @@ class SqliteJournal:
     async def _read(self, read: Callable[[sa.Connection], T]) -> T:
         try:
             return await asyncio.to_thread(self._read_now, read)
-        except (sa.exc.SQLAlchemyError, msgspec.DecodeError, OSError) as error:
+        # The driver decodes the names in the file, too, and they may be damaged.
+        except (sa.exc.SQLAlchemyError, msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             what = getattr(error, "orig", None) or error
             raise StoreError(
                 f"can't read the journal {self._path} ({what}): if it is damaged, put back a copy"
@@ -232,10 +260,16 @@ class SqliteJournal:
 def _configure(connection: DBAPIConnection, _: object) -> None:
     # The driver would begin transactions before writes only: `_begin` does it for reads too.
     connection.isolation_level = None
+    # A text that was damaged differs from what it was; it mustn't keep the rest from being read.
+    connection.text_factory = _text
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -1,40 +1,44 @@
-"""The tables of the journal, and what is written to and read from them in one transaction.
+"""The tables of the journal, and what is written to them in one transaction.
 
 Plain SQL that SQLite and PostgreSQL both take. Knows nothing of threads or of the event loop.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
 
 from server.core.errors import StoreError
-from server.core.ids import Epoch, RoomId
-from server.core.room import Entry, RoomState
-from server.core.snapshots import decode_parts
+from server.core.ids import Epoch, RoomId, new_id
+from server.storage import chain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
-    from server.core.records import Record
+    from server.core.room import Entry
 
-KEPT_BYTES = 16 * 1024 * 1024
-HISTORY_BYTES = 64 * 1024 * 1024
+FORMAT = 2
+"""What the tables and their contents look like; what is written otherwise isn't read."""
 TRIAL_BYTES = 1024 * 1024
 """As long as the longest message that clients may send, unless that is set otherwise."""
-SWEPT_ROWS = 100
-SWEPT_BYTES = 1024 * 1024
-"""Most that one transaction of `sweep` clears away: what waits for it waits for milliseconds."""
 
 metadata = sa.MetaData()
+formats = sa.Table(
+    "formats",
+    metadata,
+    sa.Column("format", sa.Integer, primary_key=True, autoincrement=False),
+)
 rooms = sa.Table(
     "rooms",
     metadata,
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("epoch", sa.String, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
 )
+"""With the number and the link of the last entry that was committed: none may be missing."""
 entries = sa.Table(
     "entries",
     metadata,
@@ -42,14 +46,19 @@ entries = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("op", sa.String, nullable=False),
     sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("room", "op"),
 )
 snapshots = sa.Table(
     "snapshots",
     metadata,
     sa.Column("room", sa.String, primary_key=True),
-    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
+    sa.Column("num_parts", sa.Integer, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
 )
+"""Those that are finished: the newest of a room, and those from which its history begins."""
 parts = sa.Table(
     "snapshot_parts",
     metadata,
@@ -66,6 +75,7 @@ set_aside = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("op", sa.String, nullable=False),
     sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
 )
 """What was cut off a damaged journal, as it was. Nothing reads it but people."""
 trials = sa.Table(
@@ -81,6 +91,7 @@ past = sa.Table(
     sa.Column("room", sa.String, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
 )
 """Entries that are needed no more but to go back over them. Their ops' ids may come again."""
 history = sa.Table(
@@ -89,33 +100,40 @@ history = sa.Table(
     sa.Column("room", sa.String, primary_key=True),
     sa.Column("base", sa.Integer, nullable=False),
     sa.Column("middle", sa.Integer, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
 )
 """Which snapshots are kept to go back from: the entries after `base` are all there. Once those are
 too many, `middle` takes its place, so that half of them stay. 0 is the empty room."""
 
-
-class Loaded(msgspec.Struct, frozen=True):
-    """A room as it was read."""
-
-    epoch: Epoch
-    state: RoomState | None
-    """The last snapshot."""
-    entries: list[Entry]
-    """Whole and without gaps: those after the snapshot, and the last ones before it."""
-    num_damaged: int
-    """How many more there are, of which the first can't be read or doesn't follow."""
-
-    @property
-    def seq(self) -> int:
-        """The last whole entry."""
-        last = self.entries[-1].seq if self.entries else 0
-        return max(last, self.state.seq if self.state else 0)
+encoder = msgspec.msgpack.Encoder()
 
 
-_Row: TypeAlias = "sa.Row[Any, Any, Any]"
-"""The number, the op's id and the bytes of an entry."""
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+class Head(msgspec.Struct, frozen=True):
+    """The last entry of a room that was committed."""
+
+    seq: int
+    link: bytes
+
+
+def create_all(connection: sa.Connection) -> None:
+    """Make what tables aren't there; raises StoreError if those that are look otherwise."""
+    is_new = not sa.inspect(connection).has_table(rooms.name)
+    if not is_new and not sa.inspect(connection).has_table(formats.name):
+        raise _other_format("1")
+    metadata.create_all(connection)
+    if is_new:
+        connection.execute(sa.insert(formats), {"format": FORMAT})
+    found = connection.execute(sa.select(formats.c.format)).scalars().all()
+    if found != [FORMAT]:
+        raise _other_format(", ".join(map(str, found)) or "none")
+
+
+def _other_format(found: str) -> StoreError:
+    return StoreError(
+        f"the journal was written by another version of Atelier (format {found}, expected "
+        f"{FORMAT}): choose another folder with --data, or save its rooms as files with that "
+        "version and open those here"
+    )
 
 
 def has_room(connection: sa.Connection, room: RoomId) -> bool:
@@ -126,16 +144,65 @@ def has_room(connection: sa.Connection, room: RoomId) -> bool:
 def create_room(connection: sa.Connection, room: RoomId, epoch: Epoch) -> None:
     """Add the room with a new epoch, unless it is there."""
     if not has_room(connection, room):
-        connection.execute(sa.insert(rooms), {"id": room, "epoch": epoch})
+        row = {"id": room, "epoch": epoch, "seq": 0, "link": chain.origin(room)}
+        connection.execute(sa.insert(rooms), row)
 
 
-def add_entries(connection: sa.Connection, added: Iterable[tuple[RoomId, Entry]]) -> None:
-    rows = [
-        {"room": room, "seq": entry.seq, "op": entry.id, "entry": _encoder.encode(entry)}
-        for room, entry in added
-    ]
+def head(connection: sa.Connection, room: RoomId) -> Head:
+    query = sa.select(rooms.c.seq, rooms.c.link).where(rooms.c.id == room)
+    row = connection.execute(query).one()
+    return Head(row.seq, row.link)
+
+
+def num_committed(connection: sa.Connection) -> int:
+    """The entries of all rooms together."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(rooms.c.seq), 0))
+    return int(connection.execute(query).scalar_one())
+
+
+def renew_epochs(connection: sa.Connection) -> None:
+    """No copy that anybody has may be merged with what is here."""
+    ids = connection.execute(sa.select(rooms.c.id)).scalars().all()
+    if ids:
+        query = sa.update(rooms).where(rooms.c.id == sa.bindparam("room"))
+        query = query.values(epoch=sa.bindparam("new"))
+        connection.execute(query, [{"room": id, "new": new_id()} for id in ids])
+
+
+def add_entries(
+    connection: sa.Connection, added: Mapping[RoomId, Sequence[Entry]], heads: Mapping[RoomId, Head]
+) -> dict[RoomId, Head]:
+    """Add entries behind the heads of their rooms; the new heads.
+
+    Raises StoreError if a head isn't what the table has: somebody else has written.
+    """
+    rows: list[dict[str, object]] = []
+    moved: list[dict[str, object]] = []
+    after = dict(heads)
+    for room, of_room in added.items():
+        link = heads[room].link
+        for entry in of_room:
+            data = encoder.encode(entry)
+            link = chain.link(link, data)
+            rows.append(
+                {"room": room, "seq": entry.seq, "op": entry.id, "entry": data, "link": link}
+            )
+        after[room] = Head(of_room[-1].seq, link)
+        moved.append(
+            {"of": room, "before": of_room[0].seq - 1, "seq": of_room[-1].seq, "link": link}
+        )
     if rows:
         connection.execute(sa.insert(entries), rows)
+        if connection.execute(_MOVE_HEAD, moved).rowcount != len(moved):
+            raise StoreError(f"expected entries that follow those of {', '.join(added)}")
+    return after
+
+
+_MOVE_HEAD = (
+    sa.update(rooms)
+    .where(rooms.c.id == sa.bindparam("of"), rooms.c.seq == sa.bindparam("before"))
+    .values(seq=sa.bindparam("seq"), link=sa.bindparam("link"))
+)
 
 
 def add_part(connection: sa.Connection, room: RoomId, seq: int, part: int, data: bytes) -> None:
@@ -145,152 +212,21 @@ def add_part(connection: sa.Connection, room: RoomId, seq: int, part: int, data:
     connection.execute(sa.insert(parts), {"room": room, "seq": seq, "part": part, "data": data})
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """What stays although a snapshot includes it."""
-
-    entries: int
-    """For those who resume."""
-    history: int
-    """Entries to go back over; once there are more, the older half is forgotten."""
-    history_bytes: int = HISTORY_BYTES
-
-
-def finish_snapshot(
-    connection: sa.Connection, room: RoomId, seq: int, num_parts: int, kept: Kept
-) -> int:
-    """From now on the snapshot counts; what it makes superfluous is left to `sweep`.
-
-    Where history began until now: whoever goes back just now began from there.
-    """
-    connection.execute(sa.delete(snapshots).where(snapshots.c.room == room))
-    connection.execute(sa.insert(snapshots), {"room": room, "seq": seq})
-    # Left by one with the same number that was never finished.
-    more = (parts.c.room == room, parts.c.seq == seq, parts.c.part >= num_parts)
-    connection.execute(sa.delete(parts).where(*more))
-    begun, _ = _history(connection, room)
-    _shorten_history(connection, room, seq, kept)
-    return begun
-
-
-def sweep(connection: sa.Connection, room: RoomId, seq: int, keep_entries: int, begun: int) -> bool:
-    """Clear away a little of what a finished snapshot makes superfluous; False: nothing was left.
-
-    That is the parts of snapshots that history doesn't begin from, and the oldest entries: those
-    up to `begun` are deleted, all but the last ones before the snapshot become part of the past.
-    """
-    return (
-        _sweep_part(connection, room, seq)
-        or _sweep_past(connection, room, begun)
-        or _sweep_entries(connection, room, seq - keep_entries, begun)
-    )
-
-
-def _sweep_part(connection: sa.Connection, room: RoomId, seq: int) -> bool:
-    needed = [seq, *_history(connection, room)]
-    stale = sa.select(parts.c.seq, parts.c.part)
-    stale = stale.where(parts.c.room == room, parts.c.seq.not_in(needed))
-    part = connection.execute(stale.limit(1)).first()
-    if part is not None:
-        here = (parts.c.room == room, parts.c.seq == part.seq, parts.c.part == part.part)
-        connection.execute(sa.delete(parts).where(*here))
-    return part is not None
-
-
-def _sweep_past(connection: sa.Connection, room: RoomId, begun: int) -> bool:
-    last = _oldest(connection, past, room, begun)
-    if last is not None:
-        connection.execute(sa.delete(past).where(past.c.room == room, past.c.seq <= last))
-    return last is not None
-
-
-def _sweep_entries(connection: sa.Connection, room: RoomId, upto: int, begun: int) -> bool:
-    last = _oldest(connection, entries, room, upto)
-    if last is not None:
-        swept = (entries.c.room == room, entries.c.seq <= last)
-        moved = sa.select(entries.c.room, entries.c.seq, entries.c.entry)
-        moved = moved.where(*swept, entries.c.seq > begun)
-        connection.execute(sa.insert(past).from_select(["room", "seq", "entry"], moved))
-        connection.execute(sa.delete(entries).where(*swept))
-    return last is not None
-
-
-def _oldest(connection: sa.Connection, table: sa.Table, room: RoomId, upto: int) -> int | None:
-    """The last of so many of a room's oldest rows as one transaction may sweep."""
-    query = sa.select(table.c.seq, sa.func.length(table.c.entry).label("size"))
-    query = query.where(table.c.room == room, table.c.seq <= upto)
-    last, num_bytes = None, 0
-    for row in connection.execute(query.order_by(table.c.seq).limit(SWEPT_ROWS)).all():
-        num_bytes += row.size
-        if last is not None and num_bytes > SWEPT_BYTES:
-            break
-        last = int(row.seq)
-    return last
-
-
-def _shorten_history(connection: sa.Connection, room: RoomId, seq: int, kept: Kept) -> None:
-    """Choose the snapshots that history begins from, now and once it is too long.
-
-    The newest is of entry `seq`.
-    """
-    base, middle = _history(connection, room)
-    size = sa.func.coalesce(sa.func.sum(sa.func.length(past.c.entry)), 0)
-    query = sa.select(size).where(past.c.room == room, past.c.seq > base)
-    num_bytes = connection.execute(query).scalar_one()
-    share = max((seq - base) / kept.history, num_bytes / kept.history_bytes)
-    if share > 1:
-        base, middle = (middle, seq) if middle else (seq, 0)
-    elif share > 0.5 and not middle:
-        middle = seq
-    connection.execute(sa.delete(history).where(history.c.room == room))
-    connection.execute(sa.insert(history), {"room": room, "base": base, "middle": middle})
-
-
-def _history(connection: sa.Connection, room: RoomId) -> tuple[int, int]:
-    query = sa.select(history.c.base, history.c.middle).where(history.c.room == room)
-    row = connection.execute(query).first()
-    return (0, 0) if row is None else (row.base, row.middle)
-
-
-def load_base(connection: sa.Connection, room: RoomId) -> tuple[int, list[Record]]:
-    """Where history begins: the number of an op, and the records as they were after it."""
-    base, _ = _history(connection, room)
-    return base, _load_snapshot(connection, room, base).records if base else []
-
-
-def load_entries(connection: sa.Connection, room: RoomId, after: int, most: int) -> list[Entry]:
-    """The next entries after a number, at most so many; raises StoreError if one is missing."""
-    both = sa.union_all(
-        *(
-            sa.select(table.c.seq, table.c.entry).where(table.c.room == room, table.c.seq > after)
-            for table in (past, entries)
-        )
-    )
-    rows = connection.execute(both.order_by(sa.text("seq")).limit(most))
-    found: list[Entry] = []
-    for row in rows:
-        entry = _decoder.decode(row.entry)
-        if not entry.seq == row.seq == after + len(found) + 1:
-            if found:
-                break
-            raise StoreError(
-                f"the history before op {row.seq} was forgotten just now, or is damaged: try again"
-            )
-        found.append(entry)
-    return found
-
-
-def cut(connection: sa.Connection, room: RoomId, after: int, epoch: Epoch) -> None:
-    """Set all entries after number `after` aside; the room goes on under a new epoch.
+def cut(connection: sa.Connection, room: RoomId, last: Head, epoch: Epoch) -> None:
+    """Set all entries after `last` aside; the room goes on from there under a new epoch.
 
     What was told of them must not be merged with what will have their numbers.
     """
-    gone = (entries.c.room == room, entries.c.seq > after)
-    columns = (entries.c.room, rooms.c.epoch, entries.c.seq, entries.c.op, entries.c.entry)
+    gone = (entries.c.room == room, entries.c.seq > last.seq)
+    columns = (
+        entries.c.room, rooms.c.epoch, entries.c.seq, entries.c.op, entries.c.entry, entries.c.link,
+    )  # fmt: skip
     cut_off = sa.select(*columns).where(*gone, rooms.c.id == entries.c.room)
     names = [column.name for column in columns]
     connection.execute(sa.insert(set_aside).from_select(names, cut_off))
     connection.execute(sa.delete(entries).where(*gone))
-    connection.execute(sa.update(rooms).where(rooms.c.id == room), {"epoch": epoch})
+    new = {"epoch": epoch, "seq": last.seq, "link": last.link}
+    connection.execute(sa.update(rooms).where(rooms.c.id == room), new)
 
 
 def add_trial(connection: sa.Connection) -> None:
@@ -300,65 +236,3 @@ def add_trial(connection: sa.Connection) -> None:
 
 def delete_trial(connection: sa.Connection) -> None:
     connection.execute(sa.delete(trials))
-
-
-def load_room(connection: sa.Connection, room: RoomId) -> Loaded:
-    """The room, but for what is damaged; raises msgspec.DecodeError if its snapshot is.
-
-    Of the entries before the snapshot no more than about KEPT_BYTES: they are for those who
-    resume.
-    """
-    epoch = connection.execute(sa.select(rooms.c.epoch).where(rooms.c.id == room)).scalar_one()
-    seq = connection.execute(sa.select(snapshots.c.seq).where(snapshots.c.room == room)).scalar()
-    state = None
-    if seq is not None:
-        state = _load_snapshot(connection, room, seq)
-    rows = _last_rows(connection, room, seq or 0)
-    whole = _whole(rows, seq or 0)
-    last = max(whole[-1].seq if whole else 0, seq or 0)
-    return Loaded(Epoch(epoch), state, whole, sum(row.seq > last for row in rows))
-
-
-def _load_snapshot(connection: sa.Connection, room: RoomId, seq: int) -> RoomState:
-    query = sa.select(parts.c.data).where(parts.c.room == room, parts.c.seq == seq)
-    return decode_parts(connection.execute(query.order_by(parts.c.part)).scalars())
-
-
-def _last_rows(connection: sa.Connection, room: RoomId, snapshot_seq: int) -> list[_Row]:
-    columns = (entries.c.seq, entries.c.op, entries.c.entry)
-    query = sa.select(*columns).where(entries.c.room == room).order_by(entries.c.seq.desc())
-    newest_first: list[_Row] = []
-    num_kept_bytes = 0
-    for row in connection.execute(query):
-        if row.seq <= snapshot_seq:
-            num_kept_bytes += len(row.entry)
-            if num_kept_bytes > KEPT_BYTES:
-                break
-        newest_first.append(row)
-    return newest_first[::-1]
-
-
-def _whole(rows: Iterable[_Row], snapshot_seq: int) -> list[Entry]:
-    """The entries up to the first after the snapshot that is damaged or doesn't follow."""
-    whole: list[Entry] = []
-    for row in rows:
-        entry = _decoded(row)
-        if whole and row.seq != whole[-1].seq + 1 and row.seq <= snapshot_seq + 1:
-            # The snapshot has what is missing; only those who resume had need of it.
-            whole.clear()
-        if entry is None and row.seq <= snapshot_seq:
-            whole.clear()
-        elif entry is None or row.seq > (whole[-1].seq if whole else snapshot_seq) + 1:
-            break
-        else:
-            whole.append(entry)
-    return whole
-
-
-def _decoded(row: _Row) -> Entry | None:
-    """The entry of this row; None if it isn't the one that was written."""
-    try:
-        entry = _decoder.decode(row.entry)
-    except msgspec.DecodeError:
-        return None
-    return entry if (entry.seq, entry.id) == (row.seq, row.op) else None

@@ -21,11 +21,13 @@ from server.core.ids import Epoch, RoomId
 from server.core.messages import DiskState
 from server.core.room import Entry, RoomState
 from server.core.snapshots import encode_parts
-from server.storage import tables
+from server.storage import chain, compaction, tables
 from server.storage.disk import state_after
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from server.storage.mark import Mark
 
 MAX_BATCH = 500
 
@@ -46,11 +48,11 @@ class Create(msgspec.Struct, frozen=True):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Set the entries after number `after` aside; the room goes on under a new epoch."""
+    """Set the entries after `last` aside; the room goes on under a new epoch."""
 
     log: object
     room: RoomId
-    after: int
+    last: tables.Head
     epoch: Epoch
 
 
@@ -80,7 +82,7 @@ Settle = Callable[[list[Result], DiskState], None]
 class _Unfinished(msgspec.Struct):
     snapshot: Snapshot
     parts: Iterator[bytes]
-    num_parts: int = 0
+    written: chain.SnapshotSum
     begun: int | None = None
     """Once it counts: where history began before; what it makes superfluous is being swept."""
 
@@ -89,11 +91,22 @@ class Writer:
     """A running thread. `settled` is called on it."""
 
     def __init__(
-        self, engine: sa.Engine, settled: Settle, kept: tables.Kept, *, retry_s: float
+        self,
+        engine: sa.Engine,
+        settled: Settle,
+        kept: compaction.Kept,
+        mark: Mark,
+        num_committed: int,
+        *,
+        retry_s: float,
     ) -> None:
         self._engine = engine
         self._settled = settled
         self._kept = kept
+        self._mark = mark
+        self._num_committed = num_committed
+        self._heads: weakref.WeakKeyDictionary[object, tables.Head] = weakref.WeakKeyDictionary()
+        """What the next entry of a log follows, once it has written one."""
         self._retry_s = retry_s
         self._disk: DiskState = "ok"
         self._retry_at = 0.0
@@ -165,21 +178,54 @@ class Writer:
 
     def _write(self, works: list[Work]) -> str | None:
         works = [work for work in works if work.log not in self._failed]
+        num_committed = self._num_committed
+        if has_cut := any(isinstance(work, Cut) for work in works):
+            # There will be fewer: until it says how many, the mark says nothing.
+            self._set_mark(0)
+        error = None
         try:
             with self._engine.begin() as connection:
-                for work in works:
-                    if isinstance(work, Create):
-                        tables.create_room(connection, work.room, work.epoch)
-                    elif isinstance(work, Cut):
-                        self._forget_snapshots(work.room)
-                        tables.cut(connection, work.room, work.after, work.epoch)
-                added = ((w.room, w.entry) for w in works if isinstance(w, Append))
-                tables.add_entries(connection, added)
-        except Exception as error:  # whatever it is: the rooms must hear that it isn't written
+                heads = self._write_all(works, connection)
+                if has_cut:
+                    num_committed = tables.num_committed(connection)
+                else:
+                    num_committed += sum(isinstance(work, Append) for work in works)
+        except Exception as raised:  # whatever it is: the rooms must hear that it isn't written
             logger.exception("can't write to the journal")
-            self._suspect_disk(error)
-            return str(error.__cause__ or error)
-        return None
+            self._suspect_disk(raised)
+            error = str(raised.__cause__ or raised)
+        else:
+            self._heads.update(heads)
+            self._num_committed = num_committed
+        self._set_mark(self._num_committed)
+        return error
+
+    def _write_all(self, works: list[Work], connection: sa.Connection) -> dict[object, tables.Head]:
+        """The last entries of the logs that have new ones."""
+        for work in works:
+            if isinstance(work, Create):
+                tables.create_room(connection, work.room, work.epoch)
+            elif isinstance(work, Cut):
+                self._forget_snapshots(work.room)
+                tables.cut(connection, work.room, work.last, work.epoch)
+        logs: dict[RoomId, object] = {}
+        added: dict[RoomId, list[Entry]] = {}
+        for work in works:
+            if isinstance(work, Append):
+                logs[work.room] = work.log
+                added.setdefault(work.room, []).append(work.entry)
+        before = {
+            room: self._heads.get(log) or tables.head(connection, room)
+            for room, log in logs.items()
+        }
+        after = tables.add_entries(connection, added, before)
+        return {log: after[room] for room, log in logs.items()}
+
+    def _set_mark(self, num: int) -> None:
+        try:
+            self._mark.write(num)
+        except OSError as error:
+            logger.warning("can't write how much the journal holds beside it: %s", error)
 
     def _forget_snapshots(self, room: RoomId) -> None:
         """Those on their way may include what is cut."""
@@ -211,7 +257,8 @@ class Writer:
         """Go on with the snapshot at hand, or begin with the next one."""
         if self._unfinished is None and self._snapshots:
             snapshot = self._snapshots.pop(next(iter(self._snapshots)))
-            self._unfinished = _Unfinished(snapshot, encode_parts(snapshot.state))
+            written = chain.SnapshotSum(snapshot.room, snapshot.state.seq)
+            self._unfinished = _Unfinished(snapshot, encode_parts(snapshot.state), written)
         at_hand = self._unfinished
         if at_hand is None:
             return
@@ -229,11 +276,11 @@ class Writer:
         room, seq = at_hand.snapshot.room, at_hand.snapshot.state.seq
         data = next(at_hand.parts, None)
         if data is not None:
-            tables.add_part(connection, room, seq, at_hand.num_parts, data)
-            at_hand.num_parts += 1
+            tables.add_part(connection, room, seq, at_hand.written.num_parts, data)
+            at_hand.written.add(data)
         elif at_hand.begun is None:
-            at_hand.begun = tables.finish_snapshot(
-                connection, room, seq, at_hand.num_parts, self._kept
+            at_hand.begun = compaction.finish_snapshot(
+                connection, room, seq, at_hand.written, self._kept
             )
-        elif not tables.sweep(connection, room, seq, self._kept.entries, at_hand.begun):
+        elif not compaction.sweep(connection, room, seq, self._kept.entries, at_hand.begun):
             self._unfinished = None

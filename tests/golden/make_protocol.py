@@ -75,7 +75,7 @@ CANDIDATE: Json = {
     "type": "candidate", "id": "cand-1", "by": "ann", "frame": "frame-1", "job": "job-1",
     "index": 0, "blob": BLOB, "seed": 7, "x": 0.0, "y": -100.0, "w": 256.0, "h": 256.0,
     "prompt": "a red house", "live": False, "masked": False,
-    "above": "a0", "state": "open",
+    "above": "a0", "strip": "", "num_previews": 0, "state": "open",
 }  # fmt: skip
 MODEL: Json = {
     "name": "embedded", "id": "embedded",
@@ -620,11 +620,164 @@ def hosts() -> Json:
     }  # fmt: skip
 
 
+def decided(id: str, **deed: object) -> Json:
+    return asks("ann", t="moderate", id=id, deed=deed)
+
+
+def saying() -> Json:
+    """Where scripts are played, all names are "" and all times 0."""
+    line, pinned = ({**record, "name": "", "at_ms": 0} for record in (CHAT, COMMENT))
+    answer = {**pinned, "id": "comment-2", "text": "yes", "x": 0.0, "y": 0.0, "thread": "comment-1"}
+    version = {**VERSION, "by": ""}
+    stamped = by({**version, "at_ms": 0, "seq": 5}, "bob")
+    return {
+        "name": "what is said is stamped, stays as it is, and undo passes over it",
+        "steps": [
+            applied(op("ann", "op-00001", put(CHAT)), 1, put(by(line, "ann"))),
+            applied(op("bob", "op-00002", put(COMMENT), put(STROKE)), 2,
+                    put(by(pinned, "bob")), put(by(STROKE, "bob"))),
+            taken(op("ann", "op-00003", put(answer)), 3),
+            taken(op("ann", "op-00004", patch("comment-1", resolved=True)), 4),
+            applied(op("bob", "op-00005", put(version)), 5, put(stamped)),
+            refused(op("bob", "op-00006", patch("chat-1", text="no")), "read_only"),
+            refused(op("bob", "op-00007", delete("chat-1")), "not_yours"),
+            refused(op("ann", "op-00008", patch("version-1", seq=1)), "read_only"),
+            taken(op("ann", "op-00009", patch("version-1", name="Best")), 6),
+            applied(asks("bob", t="undo", id="op-00010"), 7, delete("stroke-1")),
+            refused(asks("bob", t="undo", id="op-00011"), "nothing_to_undo"),
+            applied(op("ann", "op-00012", delete("comment-1")), 8,
+                    delete("comment-1"), delete("comment-2")),
+        ],
+        "records": [by(line, "ann"), {**stamped, "name": "Best"}],
+    }  # fmt: skip
+
+
+def notes() -> Json:
+    late = op("bob", "op-00003", edit("note-1", 1, ["Please "], "text"))
+    return {
+        "name": "a note is written by several, moved and taken back",
+        "steps": [
+            taken(op("ann", "op-00001", put(NOTE)), 1),
+            taken(op("ann", "op-00002", edit("note-1", 1, [3, " them:", -3], "text"),
+                     patch("note-1", x=0.0)), 2),
+            taken(late, 3),
+            applied(asks("ann", t="undo", id="op-00004"), 4, patch("note-1", x=10.0)),
+        ],
+        "records": [by(NOTE, "ann", text="Please ask them: 😀")],
+    }  # fmt: skip
+
+
+def layers() -> Json:
+    inside = {**STROKE, "layer": "layer-1"}
+    return {
+        "name": "a frame that goes and comes back brings its mask",
+        "steps": [
+            taken(op("ann", "op-00001", put(LAYER), put(inside), put(FRAME), put(MASK)), 1),
+            taken(op("bob", "op-00002", patch("layer-1", visible=False, opacity=0.5)), 2),
+            taken(op("bob", "op-00003", delete("mask-1"), delete("frame-1")), 3),
+            applied(asks("bob", t="undo", id="op-00004"), 4,
+                    put(by(FRAME, "ann")), put(by(MASK, "ann"))),
+        ],
+        "records": [
+            by(LAYER, "ann", visible=False, opacity=0.5), by(inside, "ann"), by(FRAME, "ann"),
+            by(MASK, "ann"),
+        ],
+    }  # fmt: skip
+
+
+def decisions() -> Json:
+    member = by({**MEMBER, "name": "", "muted": False}, "ann")
+    access = {**ACCESS, "talk": False}
+    return {
+        "name": "what hosts decide about people are records, and no decision is no record",
+        "steps": [
+            applied(decided("op-00001", d="role", person="bob", role="editor"), 1,
+                    put({**member, "role": "editor"})),
+            applied(decided("op-00002", d="mute", person="bob", muted=True), 2,
+                    patch(":member:bob", muted=True)),
+            acked(decided("op-00003", d="mute", person="bob", muted=True), 0),
+            applied(decided("op-00004", d="mute", person="bob", muted=False), 3,
+                    patch(":member:bob", muted=False)),
+            applied(decided("op-00005", d="role", person="bob", role=None), 4,
+                    delete(":member:bob")),
+            refused(decided("op-00006", d="ban", person="ann", banned=True), "yourself"),
+            applied(decided("op-00007", d="ban", person="bob", banned=True), 5,
+                    put({**member, "banned": True})),
+            applied(decided("op-00008", d="access", open=False, role="viewer", talk=False), 6,
+                    put({**access, "open": False, "role": "viewer"})),
+            applied(decided("op-00009", d="model", model="dreams"), 7,
+                    patch(":access:room", model="dreams")),
+            applied(decided("op-00010", d="timer", seconds=60), 8,
+                    put({**TIMER, "ends_ms": 60_000})),
+            applied(decided("op-00011", d="timer", seconds=90), 9,
+                    delete(":timer:room"), put({**TIMER, "ends_ms": 90_000})),
+            applied(decided("op-00012", d="stop_timer"), 10, delete(":timer:room")),
+            refused(decided("op-00013", d="revoke", invite=":invite:none"), "missing"),
+            refused(asks("ann", t="undo", id="op-00014"), "nothing_to_undo"),
+        ],
+        "records": [
+            {**member, "banned": True},
+            {**access, "open": False, "role": "viewer", "model": "dreams"},
+        ],
+    }  # fmt: skip
+
+
+def clearing() -> Json:
+    line = {**CHAT, "name": "", "at_ms": 0}
+    return {
+        "name": "a room is cleared of all but what was said and decided, and that can be undone",
+        "steps": [
+            taken(op("bob", "op-00001", put(STROKE), put(FRAME), put(MASK)), 1),
+            taken(op("bob", "op-00002", put(line)), 2),
+            applied(decided("op-00003", d="lock", record="frame-1", locked=True), 3, put(LOCK)),
+            applied(decided("op-00004", d="clear"), 4,
+                    delete("stroke-1"), delete("frame-1"), delete(LOCK["id"]), delete("mask-1")),
+            acked(decided("op-00005", d="clear"), 0),
+            applied(asks("ann", t="undo", id="op-00006"), 5,
+                    put(by(MASK, "bob")), put(LOCK), put(by(FRAME, "bob")), put(by(STROKE, "bob"))),
+        ],
+        "records": [by(STROKE, "bob"), by(FRAME, "bob"), by(MASK, "bob"), by(line, "bob"), LOCK],
+    }  # fmt: skip
+
+
+def polling() -> Json:
+    """Whoever gives dots sees their own; everybody else hears how many have."""
+    poll = {**POLL, "voters": 0, "revealed": False, "tally": {}, "dots": 2}
+    ballot = {**BALLOT, "id": ":ballot:bob", "by": "bob"}
+    given = patch(":ballot:bob", dots={"note-1": 1})
+    ballots = (put(ballot), given, delete(":ballot:bob"))
+
+    def voted(step: Json, seq: int, *changes: Json) -> Json:
+        heard = applied(step, seq, *changes)
+        shown = [change for change in changes if change not in ballots]
+        others = {**heard["applied"], "changes": shown}
+        return {**heard, "seen_by": "bob", "others": others}
+
+    return {
+        "name": "dots are their giver's until a host reveals them",
+        "steps": [
+            taken(op("bob", "op-00001", put(NOTE)), 1),
+            refused(asks("bob", t="vote", id="op-00002", dots={"note-1": 1}), "no_poll"),
+            applied(decided("op-00003", d="poll", over="notes", dots=2), 2, put(poll)),
+            refused(asks("bob", t="vote", id="op-00004", dots={"note-1": 3}), "too_many"),
+            voted(asks("bob", t="vote", id="op-00005", dots={"note-1": 2}), 3,
+                  put(ballot), patch(":poll:room", voters=1)),
+            voted(asks("bob", t="vote", id="op-00006", dots={"note-1": 1}), 4,
+                  given),
+            refused(op("bob", "op-00007", delete(":ballot:bob")), "server_owned"),
+            voted(decided("op-00008", d="reveal"), 5,
+                  patch(":poll:room", revealed=True, tally={"note-1": 1}), delete(":ballot:bob")),
+            applied(decided("op-00009", d="close_poll"), 6, delete(":poll:room")),
+        ],
+        "records": [by(NOTE, "bob")],
+    }  # fmt: skip
+
+
 def room() -> Json:
     scripts = (
         last_writer_wins(), delete_beats_patch(), once_only(), refusals(), typing_together(),
         undo_and_redo(), undo_spares_others(),
-        candidates(), hosts(),
+        candidates(), hosts(), saying(), notes(), layers(), decisions(), clearing(), polling(),
     )  # fmt: skip
     return {"scripts": list(scripts)}
 

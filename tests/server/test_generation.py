@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import msgspec
@@ -330,6 +331,31 @@ async def test_g27_a_candidate_and_the_job_s_end_come_in_one_op() -> None:
         studio.engine.finish(job, PNG)
         await studio.room.until(lambda: studio.room.job("job").state == "done")
         assert [type(change).__name__ for change in studio.room.ops[-1]] == ["Put", "Patch"]
+
+
+async def test_t18_a_picture_keeps_some_of_its_previews_and_a_live_one_none() -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        jpeg = canvas.encode(Pixels.new("RGB", (8, 8)), "JPEG")
+        for step in range(1, 40):
+            studio.engine.preview(job, step=step, jpeg=jpeg)
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: len(studio.room.candidates()) == 1)
+        (candidate,) = studio.room.candidates()
+        assert candidate.num_previews == 4
+        with Pixels.open(io.BytesIO(studio.blobs.stored[candidate.strip])) as strip:
+            assert strip.format == "WEBP"
+            assert strip.width == 4 * strip.height
+
+
+async def test_t18_a_picture_comes_without_previews_where_they_cant_be_kept() -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        studio.engine.preview(job, jpeg=b"no picture")
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: len(studio.room.candidates()) == 1)
+        assert studio.room.candidates()[0].strip == ""
+        assert studio.room.job("job").state == "done"
 
 
 async def test_g28_a_job_ends_once_whatever_the_engine_says_after_that() -> None:

@@ -181,10 +181,14 @@ class FakeEngine:
         self.say(api.Started(job.id))
 
     def preview(
-        self, job: api.Job, step: int = 1, box: tuple[int, int, int, int] | None = None
+        self,
+        job: api.Job,
+        step: int = 1,
+        box: tuple[int, int, int, int] | None = None,
+        jpeg: bytes = b"jpeg",
     ) -> None:
         box = box or (0, 0, job.width, job.height)
-        self.say(api.Preview(job=job.id, step=step, steps=job.steps, box=box, jpeg=b"jpeg"))
+        self.say(api.Preview(job=job.id, step=step, steps=job.steps, box=box, jpeg=jpeg))
 
     def finish(self, job: api.Job, png: bytes) -> None:
         self.say(api.Done(job=job.id, png=png, seconds=0.1))

@@ -29,6 +29,7 @@ class HandSocket implements Socket {
   onopen: ((event: never) => void) | null = null;
   onmessage: ((event: never) => void) | null = null;
   onclose: ((event: never) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
   readonly sent: Uint8Array[] = [];
   isHungUp = false;
 

@@ -42,6 +42,7 @@ class HandSocket implements Socket {
   onopen: ((event: never) => void) | null = null;
   onmessage: ((event: never) => void) | null = null;
   onclose: ((event: never) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
   isHungUp = false;
 
   send(): void {}
@@ -53,6 +54,10 @@ class HandSocket implements Socket {
   }
   hears(data: unknown): void {
     this.onmessage?.({ data } as never);
+  }
+  /** As Node's does where it is hung up before it is open: nothing follows. */
+  fails(): void {
+    this.onerror?.(undefined as never);
   }
   breaks(code = 1006): void {
     this.onclose?.({ code, reason: "" } as never);
@@ -143,6 +148,23 @@ describe("a connection", () => {
     clock.turn(15_000);
     expect(events).toEqual(["closed 1006"]);
     expect(sockets[0]?.isHungUp).toBe(true);
+  });
+
+  it("w16_that only tells of an error is tried again, and not waited for", () => {
+    const { clock, sockets, events } = begin();
+    last(sockets).fails();
+    clock.turn(1_000);
+    expect(events).toEqual(["closed 1006"]);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it("w16_that tells of an error and then why it is closed goes by the latter", () => {
+    const { clock, sockets, events } = begin();
+    last(sockets).fails();
+    last(sockets).breaks(CLOSE.noSuchRoom);
+    clock.turn(100_000);
+    expect(events).toEqual([`closed ${CLOSE.noSuchRoom} for good`]);
+    expect(sockets).toHaveLength(1);
   });
 
   it("that was hung up stays so, whatever the old socket still says", () => {

@@ -18,6 +18,7 @@ class LineToRoom implements Socket, Seat {
   onopen: ((event: never) => void) | null = null;
   onmessage: ((event: never) => void) | null = null;
   onclose: ((event: never) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
   isOpen = true;
 
   constructor(

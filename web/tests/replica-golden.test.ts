@@ -11,6 +11,9 @@ interface Step {
   readonly by: string;
   readonly send?: Extract<ClientMessage, { id: string }>;
   readonly applied?: Applied;
+  /** What all hear but `seen_by`, who alone hears the whole of it. */
+  readonly others?: Applied;
+  readonly seen_by?: string;
   readonly author?: "ack" | "applied";
   readonly ack?: number;
   readonly refused?: string;
@@ -83,8 +86,9 @@ function play(step: Step, readers: ReadonlyMap<string, Reader>): void {
   const author = readers.get(step.by);
   if (author === undefined) throw new Error(`expected somebody called ${step.by}`);
   if (step.send !== undefined) send(author, step.send);
-  const message = step.applied ?? step.append;
   for (const reader of readers.values()) {
+    const all = step.applied ?? step.append;
+    const message = reader.person === step.seen_by ? all : (step.others ?? all);
     if (message === undefined) continue;
     if (reader !== author || step.author !== "ack") reader.expect(message);
   }

@@ -10,10 +10,10 @@ import msgpack
 import msgspec
 import pytest
 
-from server.core import codec, strokes, text
+from server.core import codec, polls, strokes, text
 from server.core.access import Standing
 from server.core.errors import ProtocolError, Refusal
-from server.core.ids import Epoch, PersonId, RoomId
+from server.core.ids import NOBODY, Epoch, PersonId, RoomId
 from server.core.messages import ClientMessage, Moderate, ServerMessage
 from server.core.moderation import Decider
 from server.core.records import Change, Record
@@ -134,6 +134,8 @@ def take_step(room: Room, step: Json) -> None:
     assert isinstance(outcome, Taken)
     assert_applied(outcome, step["applied"])
     assert outcome.as_asked == (step["author"] == "ack")
+    others = changes_of(step.get("others", step["applied"]))
+    assert polls.shown_changes(outcome.entry.changes, NOBODY) == others
 
 
 def ask(room: Room, request: ClientMessage, by: PersonId) -> Taken | Settled:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 
 from PIL import Image
 
-from server.core.messages import Moment, Snapshot
+from server.core.messages import Moment, Preview, Snapshot
 from server.core.records import Candidate, Change, Chat, Delete, Layer, Patch, Put
-from server.render import timelapse
+from server.core.records import Image as Picture
+from server.core.schema import STRIP_BYTES, cost_bytes
+from server.render import strips, timelapse
 from server.render.timelapse import as_folder, as_webp, draw, scenes
 from tests.support.canvas import BLOB, frame, png, stroke
+
+STRIP = "ab" * 32
 
 
 def history(*ops: list[Change]) -> list[Snapshot | Moment]:
@@ -91,3 +96,89 @@ def test_t18_where_nothing_was_drawn_there_is_no_film() -> None:
     assert film([Put(Chat(id="line", text="hi"))]) == []
     assert scenes([]) == []
     assert as_webp([]) == as_folder([]) == b""
+
+
+def offer(strip: str, num_previews: int, id: str = "cand") -> Candidate:
+    return Candidate(
+        id=id, frame="frame", job="job", index=0, blob=BLOB, seed=1, x=0.0, y=0.0, w=100.0,
+        h=100.0, strip=strip, num_previews=num_previews,
+    )  # fmt: skip
+
+
+def preview(step: int, color: str, box: tuple[float, float, float, float]) -> Preview:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), color).save(out, "JPEG", quality=95)
+    return Preview(
+        frame="frame", job="job", index=0, step=step, steps=9, box=box, jpeg=out.getvalue()
+    )
+
+
+WHOLE = (0.0, 0.0, 100.0, 100.0)
+
+
+def near(a: object, b: tuple[int, int, int]) -> bool:
+    assert isinstance(a, tuple)
+    return all(abs(x - y) < 24 for x, y in zip(a, b, strict=True))
+
+
+def test_t18_a_picture_comes_into_being_before_it_is_there() -> None:
+    joined = strips.join(
+        [preview(1, "#ff0000", WHOLE), preview(5, "#0000ff", (50.0, 0.0, 50.0, 50.0))],
+        frame(x=0.0, y=0.0, w=100.0, h=100.0),
+    )
+    assert joined is not None
+    strip, num = joined
+    assert num == 2
+    blobs = {STRIP: strip, BLOB: png((8, 8), "#00ff00")}
+    past = history([across(0, "#000000")], [Put(offer(STRIP, num))], [Delete("cand")])
+    pictures = list(draw(scenes(past), "room", blobs.get))
+    assert len(pictures) == 5
+    seen = timelapse._viewport(scenes(past))
+    assert seen is not None
+    scale = pictures[0].width / seen.w
+    at_left, at_right = (
+        (round((x - seen.x) * scale), round((30 - seen.y) * scale)) for x in (30, 90)
+    )
+    red, blue, green, white = (255, 0, 0), (0, 0, 255), (0, 255, 0), (255, 255, 255)
+    for place, colors_then in (
+        (at_left, (white, red, white, green, white)),
+        (at_right, (white, red, blue, green, white)),
+    ):
+        for picture, color in zip(pictures, colors_then, strict=True):
+            assert near(picture.getpixel(place), color), (place, color)
+
+
+def test_t18_previews_count_as_moments_and_give_way_evenly() -> None:
+    ops: list[list[Change]] = [[Put(offer(STRIP, 4, f"cand-{n}"))] for n in range(30)]
+    assert len(scenes(history(*ops), 1_000)) == 150
+    shown = scenes(history(*ops), 90)
+    assert len(shown) == 90
+    places = [record.blob for scene in shown for record in scene if isinstance(record, Picture)]
+    assert places[-1] == BLOB
+    assert {place.partition("#")[2] for place in places} == {"", "0/4", "1/4", "2/4", "3/4"}
+
+
+def test_t18_a_strip_that_is_damaged_or_gone_leaves_the_canvas_as_it_was() -> None:
+    past = history([across(0)], [Put(offer(STRIP, 2))])
+    for kept in (None, b"no picture"):
+        blobs = {BLOB: png((8, 8), "#00ff00")} | ({STRIP: kept} if kept else {})
+        before, first, second, done = draw(scenes(past), "room", blobs.get)
+        assert before.tobytes() == first.tobytes() == second.tobytes()
+        assert "green" in colors(done)
+
+
+def test_t18_a_strip_is_small_whatever_is_in_it() -> None:
+    rng = random.Random(5)
+    noisy = []
+    for step in range(12):
+        out = io.BytesIO()
+        Image.frombytes("RGB", (256, 256), rng.randbytes(256 * 256 * 3)).save(out, "JPEG")
+        noisy.append(
+            Preview(frame="frame", job="job", index=0, step=step, steps=12, box=WHOLE,
+                    jpeg=out.getvalue())
+        )  # fmt: skip
+    joined = strips.join(noisy, frame(x=0.0, y=0.0, w=100.0, h=100.0))
+    assert joined is None or len(joined[0]) <= STRIP_BYTES
+    assert strips.join([], frame()) is None
+    assert [p.step for p in strips.evenly(noisy, 4)] == [2, 5, 8, 11]
+    assert cost_bytes(offer(STRIP, 4)) - cost_bytes(offer("", 0)) == STRIP_BYTES

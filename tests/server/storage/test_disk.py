@@ -227,7 +227,8 @@ async def test_j9_damage_before_a_snapshot_costs_no_more_than_a_resume(path: Pat
     async with SqliteJournal(path) as journal:
         again = await journal.open(ROOM, watch.on_durable, watch.on_failed)
     assert again.epoch == opened.epoch
-    assert [e.seq for e in again.entries] == [10, 11, 12]
+    # Nothing is left that could vouch for the tenth; the snapshot has it.
+    assert [e.seq for e in again.entries] == [11, 12]
 
 
 async def test_j9_damage_before_a_snapshot_is_no_history(path: Path) -> None:

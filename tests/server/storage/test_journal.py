@@ -17,7 +17,7 @@ from server.core.records import Layer, Put
 from server.core.replica import Replica
 from server.core.room import Entry, Room, Taken
 from server.core.snapshots import PART_BYTES
-from server.storage import tables
+from server.storage import compaction, loading
 from server.storage.journal import SqliteJournal
 
 if TYPE_CHECKING:
@@ -214,13 +214,13 @@ async def test_j4_what_a_snapshot_makes_superfluous_goes_a_little_at_a_time(path
         with journal.engine.connect() as connection:
             seqs = connection.exec_driver_sql("SELECT DISTINCT seq FROM snapshot_parts").scalars()
             assert list(seqs) == [2_000]
-    assert max(deleted) <= tables.SWEPT_ROWS
+    assert max(deleted) <= compaction.SWEPT_ROWS
 
 
 async def test_j4_few_large_entries_are_moved_into_the_past_at_a_time(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "SWEPT_BYTES", 1_000)
+    monkeypatch.setattr(compaction, "SWEPT_BYTES", 1_000)
     moved: list[int] = []
 
     def count(_: object, cursor: DBAPICursor, statement: str, *__: object) -> None:
@@ -256,7 +256,7 @@ async def test_j4_a_snapshot_never_comes_before_its_entries(path: Path) -> None:
 async def test_j7_few_of_the_large_entries_before_a_snapshot_are_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "KEPT_BYTES", 1_000)
+    monkeypatch.setattr(loading, "KEPT_BYTES", 1_000)
     watch = Watch()
     room = Room(ROOM, Epoch("-"))
     async with SqliteJournal(path) as journal:
@@ -303,7 +303,9 @@ async def test_j10_few_large_entries_are_kept_for_history(
     room = Room(ROOM, Epoch("-"))
     async with SqliteJournal(path, keep_entries=1, keep_history=10_000) as journal:
         monkeypatch.setattr(
-            journal._writer, "_kept", tables.Kept(entries=1, history=10_000, history_bytes=2_000)
+            journal._writer,
+            "_kept",
+            compaction.Kept(entries=1, history=10_000, history_bytes=2_000),
         )
         async with snapshotted(journal, room, (60, 60)):
             base, records = await journal.history_base(ROOM)

@@ -20,6 +20,7 @@ export interface Socket {
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
   onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
   send(data: Uint8Array<ArrayBuffer>): void;
   close(code?: number, reason?: string): void;
 }
@@ -87,6 +88,9 @@ export class Connection {
     socket.onmessage = (event: { data: unknown }) => this.#received(socket, event.data);
     socket.onclose = (event: { code: number; reason: string }) =>
       this.#closed(socket, event.code, event.reason);
+    // A browser tells right after it that the line is closed, and why. Node, where a line was hung
+    // up before it was open, tells nothing more: it would be waited for in vain.
+    socket.onerror = () => this.#clock.setTimeout(() => this.#closed(socket, LOST, ""), 0);
     this.#watchFor(OPENING_MS, () => this.drop(HANG_UP, "no answer"));
   }
 

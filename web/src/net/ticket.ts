@@ -33,6 +33,7 @@ export class TicketedSocket implements Socket {
   onopen: ((event: never) => void) | null = null;
   onmessage: ((event: never) => void) | null = null;
   onclose: ((event: never) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
   #socket: Socket | null = null;
   #isClosed = false;
 
@@ -66,6 +67,7 @@ export class TicketedSocket implements Socket {
     socket.onopen = (event) => this.onopen?.(event);
     socket.onmessage = (event) => this.onmessage?.(event);
     socket.onclose = (event) => this.onclose?.(event);
+    socket.onerror = (event) => this.onerror?.(event);
   }
 }
 

@@ -209,6 +209,9 @@ export interface Candidate extends Base {
   readonly masked: boolean;
   /** `z` of the topmost thing drawn when the picture was asked for; "" if there was none. */
   readonly above: string;
+  /** The blob with some of its previews side by side, for a timelapse; "" where there is none. */
+  readonly strip: string;
+  readonly num_previews: number;
   readonly state: "open" | "accepted" | "discarded";
 }
 

@@ -190,6 +190,8 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     live: flag,
     masked: flag,
     above: anyText,
+    strip: anyText,
+    num_previews: anyCount,
     state: either("open", "accepted", "discarded"),
   },
   access: { open: flag, role: either("editor", "viewer"), talk: flag, model },

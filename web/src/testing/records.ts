@@ -128,6 +128,8 @@ export function candidate(id: string, jobId: string, fields: Partial<Candidate> 
     live: false,
     masked: false,
     above: "",
+    strip: "",
+    num_previews: 0,
     state: "open",
     ...fields,
   };
