@@ -21,10 +21,12 @@ from .measures import (
     control,
     image_to_image,
     inpainting,
+    middle_square,
     of_shape,
     sample_pictures,
 )
 from .requests import Request, centred, several, things
+from .scenes import draw_scene
 from .styles import EXTRA_STYLES
 from .text import load_reader, load_tokenizer, measure_recall
 from .things import KINDS
@@ -131,10 +133,16 @@ class Evaluation:
         return figures
 
     def shapes(self) -> dict[str, object]:
-        """One large thing in the middle of pictures that aren't 256 pixels square."""
+        """One large thing in the middle of pictures that aren't 256 pixels square.
+
+        Beside each what the judge says of renders of that shape: it was taught on squares.
+        """
         requests = centred(self.seed + 4, max(1, self.per_kind // 2), is_plain=False)
+        scenes = [request.scene for request in requests]
         figures: dict[str, object] = {}
         for height, width in OTHER_SHAPES:
+            renders = [middle_square(draw_scene(scene, height, width)) for scene in scenes]
+            figures[f"{width}x{height}_judge"] = accuracy(self.judge, renders, scenes)
             found, pictures = of_shape(
                 self.pipeline, self.device, self.judge, requests, height, width
             )
