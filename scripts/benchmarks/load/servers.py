@@ -102,21 +102,22 @@ def start_bare(core: int) -> Served:
     return _Child("limit", Bare(), process, int(process.stdout.readline()))
 
 
-def start_peers(data: Path, core: int) -> list[Served]:
-    """y-websocket and Hocuspocus; raises LoadError where they can't be had."""
-    modules = install_peers()
-    node = _node()
-    binary = modules / "@y" / "websocket-server" / "src" / "server.js"
+def start_y_websocket(core: int) -> Served:
+    """As its own command starts it. Raises LoadError where it can't be had."""
+    binary = install_peers() / "@y" / "websocket-server" / "src" / "server.js"
     port = _free_port()
-    y_websocket = _start(
-        [node, str(binary)], core, {"HOST": "127.0.0.1", "PORT": str(port)}, cwd=CACHE
-    )
-    peers = [_wait(_Child("y_websocket", YWebsocket(), y_websocket, port))]
+    where = {"HOST": "127.0.0.1", "PORT": str(port)}
+    process = _start([_node(), str(binary)], core, where, cwd=CACHE)
+    return _wait(_Child("y_websocket", YWebsocket(), process, port))
+
+
+def start_hocuspocus(data: Path, core: int) -> Served:
+    """With a token to check and a database. Raises LoadError where it can't be had."""
+    install_peers()
     port = _free_port()
-    script = CACHE / "hocuspocus.mjs"
     where = {"PORT": str(port), "DATABASE": str(data / "hocuspocus.sqlite")}
-    hocuspocus = _start([node, str(script)], core, where, cwd=CACHE)
-    return [*peers, _wait(_Child("hocuspocus", Hocuspocus(), hocuspocus, port))]
+    process = _start([_node(), str(CACHE / "hocuspocus.mjs")], core, where, cwd=CACHE)
+    return _wait(_Child("hocuspocus", Hocuspocus(), process, port))
 
 
 def install_peers() -> Path:
@@ -211,9 +212,11 @@ class Servers:
 
     def __enter__(self) -> Self:
         try:
-            self.all += [Studio(self._data / "atelier", self._core), start_bare(self._core)]
+            self.all.append(Studio(self._data / "atelier", self._core))
+            self.all.append(start_bare(self._core))
             if self._with_peers:
-                self.all += start_peers(self._data, self._core)
+                self.all.append(start_y_websocket(self._core))
+                self.all.append(start_hocuspocus(self._data, self._core))
         except LoadError as error:
             self.without = str(error)
         except BaseException:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.net.outbox import Key, Outbox, Packet
+from server.net.outbox import EPHEMERAL_BYTES, MAX_REPLACED, Key, Outbox, Packet
 
 
 def packet(text: str) -> Packet:
@@ -43,6 +43,26 @@ def test_s9_ephemerals_give_way_and_may_fill_half_only() -> None:
     assert outbox.counted_bytes == 6
     assert outbox.put(packet("op" * 8))
     assert taken(outbox) == ["op" * 8]
+
+
+def test_s9_no_more_than_64_kib_of_what_may_be_lost_waits() -> None:
+    outbox = Outbox(8 * 1024 * 1024)
+    for _ in range(1_000):
+        outbox.put(ephemeral("i" * 1_000))
+    assert 60_000 < outbox.counted_bytes <= EPHEMERAL_BYTES == 65_536
+    assert outbox.put(packet("op"))
+    assert len(taken(outbox, 1_000_000)) == 66
+    outbox.put(ephemeral("ink"))
+    assert taken(outbox) == ["ink"], "there is room again"
+
+
+def test_s9_cursors_that_were_replaced_leave_nothing_behind() -> None:
+    outbox = Outbox(1_000)
+    outbox.put(packet("op"))
+    for number in range(10 * MAX_REPLACED):
+        outbox.put(ephemeral(f"{number}", ("presence", "s1")))
+    assert len(outbox._items) <= MAX_REPLACED + 2
+    assert taken(outbox) == ["op", f"{10 * MAX_REPLACED - 1}"]
 
 
 def test_s9_what_must_arrive_and_doesnt_fit_makes_the_client_too_slow() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from socket import socketpair
 from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from server.__main__ import configured
 from server.core.access import STRANGER, Standing
@@ -35,14 +38,18 @@ class Socket:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
+        self.most = 1_000_000_000
+        """How many bytes go at once; less than 0: it breaks."""
         self.is_open = True
         self.is_paused = False
         self.on_change: Callable[[], None] | None = None
         self.on_binary: Callable[[bytes], bool] | None = None
 
     def send_now(self, data: bytes) -> int:
-        self.writes.append(data)
-        return len(data)
+        if self.most < 0:
+            raise BrokenPipeError
+        self.writes.append(data[: self.most])
+        return len(self.writes[-1])
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
@@ -128,6 +135,69 @@ async def test_s16_more_than_a_portion_in_one_turn_goes_out_in_order_and_in_port
         assert len(socket.writes) <= before + 1
     assert b"".join(socket.writes) == b"".join(packet.frame for packet in packets)
     assert max(map(len, socket.writes)) < 2 * WRITE_BYTES
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1, 7])
+async def test_s16_what_doesnt_go_at_once_is_written_behind_it(most: int) -> None:
+    seats, all_seats, sockets = room_of(3)
+    await settled(sockets)
+    for socket in sockets:
+        socket.most = most
+    packets = [Packet(b"ink %d" % number, ephemeral=True) for number in range(3)]
+    seats.spread(packets[0], but=all_seats[0])
+    for packet in packets[1:]:
+        seats.spread(packet)
+    await asyncio.sleep(0)
+    frames = [packet.frame for packet in packets]
+    said = [b"".join(socket.writes) for socket in sockets]
+    assert said == [b"".join(frames[1:]), b"".join(frames), b"".join(frames)]
+
+
+async def test_s16_what_is_told_to_one_keeps_its_place_among_what_is_told_to_all() -> None:
+    seats, all_seats, sockets = room_of(2)
+    await settled(sockets)
+    first, second, third = (Packet(text) for text in (b"first", b"second", b"third"))
+    left = Left(session="s99")
+    seats.spread(first)
+    all_seats[0].send(left)
+    seats.spread(second)
+    all_seats[0].send(left)
+    seats.spread(third)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    all_said = [packet.frame for packet in (first, second, third)]
+    mine = [all_said[0], packed(left).frame, all_said[1], packed(left).frame, all_said[2]]
+    assert [socket.writes for socket in sockets] == [[b"".join(mine)], [b"".join(all_said)]]
+
+
+async def test_s16_what_was_said_before_a_line_is_closed_still_goes_out() -> None:
+    seats, all_seats, sockets = room_of(2)
+    await settled(sockets)
+    said = Packet(b"said")
+    seats.spread(said)
+    all_seats[0].sender.close(4410, "out")
+    await asyncio.sleep(0)
+    assert [socket.writes for socket in sockets] == [[said.frame]] * 2
+
+
+async def test_s16_a_line_that_is_lost_cant_be_sent_on() -> None:
+    """The number of its socket may be another's by then."""
+    ours, theirs = socketpair()
+    settings = uvicorn.Config(lambda: None, interface="asgi3", log_config=None)
+    settings.load()
+    loop = asyncio.get_running_loop()
+    _, protocol = await loop.connect_accepted_socket(
+        lambda: DirectProtocol(settings, ServerState(), {}, loop), ours
+    )
+    send_now = protocol.send_now
+    assert send_now(b"here") == 4
+    assert theirs.recv(10) == b"here"
+    protocol.transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    with pytest.raises(OSError, match="descriptor"):
+        send_now(b"gone")
+    theirs.close()
 
 
 async def test_s17_cursors_of_a_room_go_out_together_and_the_last_one_of_each_counts() -> None:
