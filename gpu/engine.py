@@ -307,7 +307,7 @@ class Engine:
                 self._fail(job, reason)
             return
         for timing in arrival.loaded.timings:
-            self._costs.observe(timing.shape, timing.rows, timing.seconds)
+            self._costs.calibrate(timing.shape, timing.rows, timing.seconds)
         self._emit(api.Loaded(arrival.loaded.info))
         for job in arrival.jobs:
             if job in self._open:

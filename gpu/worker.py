@@ -153,7 +153,7 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
     default = loader.load(registry.default)
     costs = CostModel(options.max_batch)
     for timing in default.timings:
-        costs.observe(timing.shape, timing.rows, timing.seconds)
+        costs.calibrate(timing.shape, timing.rows, timing.seconds)
     library = Library(loader, default, budget_bytes)
     engine = Engine(library, costs, outbox.put, crashed=lambda trace: _crash(trace, outbox))
     # What is said from here on is of other models, and only the log's business.

@@ -12,32 +12,89 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gpu.sched.work import Shape
 
 _PACE = 0.3
-"""How much of what a new measurement says beside what was expected is put down to the pace."""
-_MEMORY = 0.1
-"""And how much to the curve, at its number of rows."""
-_FIRST = 0.5
-"""The same for a number of rows never measured, where others were."""
-_OUTLIER = 4.0
-"""A measurement this many times off counts no more than one just as far off."""
-_STALE = 300
-"""After so many others a number of rows is forgotten: it is expected as its neighbours tell."""
+"""How much of what a measurement is beside what was expected is put down to the pace."""
+_OUTLIER = 2.0
+"""A measurement that is further off counts as this many times as long or as short."""
+_MOST_WEIGHT = 64.0
+"""So many measurements of one number of rows count; newer ones replace older ones."""
+_TRUST = 0.4
+"""How much what was measured of a number of rows counts beside the line through all."""
+_START_WEIGHT = 16.0
+"""What was known before work began counts as so many measurements: it holds the curve's slope
+where only batches of one size are measured."""
+_FADE = 0.99
+"""What is left of that weight after each batch of another size than the one before."""
+_GUESSED = (1, 8)
+"""Where a shape that wasn't measured before takes points from one that was."""
 _TRY_AGAIN = 500
 """After so many forwards one row more than fitted into memory is tried again."""
 _WORTHWHILE = 0.03
 """A larger batch must lower the time per row by this much."""
 
 
+@dataclass(slots=True)
+class _Point:
+    """Seconds of a forward of some number of rows at the usual pace, from some measurements."""
+
+    seconds: float
+    weight: float = 1.0
+
+    def add(self, seconds: float) -> None:
+        self.weight = min(self.weight + 1, _MOST_WEIGHT)
+        self.seconds += (seconds - self.seconds) / self.weight
+
+
+@dataclass(slots=True)
+class _Curve:
+    """What was measured of one shape, and the line t = a + b * rows through it."""
+
+    start: dict[int, _Point] = field(default_factory=dict)
+    """What was known before work began."""
+    points: dict[int, _Point] = field(default_factory=dict)
+    latest: int = 0
+    fixed_s: float = 0.0
+    row_s: float = 0.0
+
+    def begin(self, rows: int, seconds: float) -> None:
+        self.start[rows] = _Point(seconds, _START_WEIGHT)
+        self._fit()
+
+    def add(self, rows: int, seconds: float) -> None:
+        if rows in self.points:
+            self.points[rows].add(seconds)
+        else:
+            self.points[rows] = _Point(seconds)
+        if rows != self.latest:
+            for known in self.start.values():
+                known.weight *= _FADE
+        self.latest = rows
+        self._fit()
+
+    def _fit(self) -> None:
+        self.fixed_s, self.row_s = _fit([*self.start.items(), *self.points.items()])
+
+    def line(self, rows: int) -> float:
+        return self.fixed_s + self.row_s * rows
+
+    def at(self, rows: int) -> float:
+        """The line, drawn towards what was measured of just so many rows."""
+        point = self.points.get(rows)
+        if point is None:
+            return self.line(rows)
+        trust = _TRUST * point.weight / _MOST_WEIGHT
+        return self.line(rows) + trust * (point.seconds - self.line(rows))
+
+
 class CostModel:
     """Seconds of a forward, t(rows), by latent shape.
 
-    Between measured row counts t is interpolated, beyond them continued by the fitted line
-    t = a + b * rows. A shape of which less than two row counts were measured has the line of
-    one that is known, of the same model if there is one, scaled by its pixels.
+    A shape never measured has the line of one that was, of the same model if there is one, with
+    its slope scaled by the pixels.
     """
 
     def __init__(self, max_rows: int, tick_budget_s: float = 0.35) -> None:
@@ -50,18 +107,40 @@ class CostModel:
         self._caps: dict[Shape, int] = {}
         self._since_cap: dict[Shape, int] = {}
 
+    def calibrate(self, shape: Shape, rows: int, seconds: float) -> None:
+        """Take over what a forward took at rest, before there was work."""
+        self._curves.setdefault(shape, _Curve()).begin(rows, seconds)
+
     def observe(self, shape: Shape, rows: int, seconds: float) -> None:
-        """Record that a forward of `rows` rows took `seconds`."""
+        """Learn that a forward of `rows` rows took `seconds` at work."""
         self._ease_cap(shape)
-        curve = self._curves.setdefault(shape, _Curve())
-        is_known = rows in curve.points
-        if len(curve.points) < 2 and not is_known:
-            curve.learn(rows, seconds / self._pace)
-            return
-        expected = curve.at(rows)
-        off = min(max(seconds / (expected * self._pace), 1 / _OUTLIER), _OUTLIER)
-        curve.learn(rows, expected * off ** (_MEMORY if is_known else _FIRST))
+        curve = self._curves.get(shape)
+        if curve is None:
+            curve = self._curves[shape] = self._guessed(shape, rows, seconds / self._pace)
+        expected = curve.at(rows) * self._pace
+        off = min(max(seconds / expected, 1 / _OUTLIER), _OUTLIER)
+        curve.add(rows, off ** (1 - _PACE) * curve.at(rows))
         self._pace *= off**_PACE
+
+    def _guessed(self, shape: Shape, rows: int, seconds: float) -> _Curve:
+        """The curve of a shape of which one measurement is there: another's, through that."""
+        curve = _Curve()
+        line = self._line(shape)
+        scale = seconds / (line[0] + line[1] * rows)
+        for known in _GUESSED:
+            curve.begin(known, scale * (line[0] + line[1] * known))
+        return curve
+
+    def _line(self, shape: Shape) -> tuple[float, float]:
+        """What to expect of a shape that wasn't measured: seconds, and seconds a row."""
+        if not self._curves:
+            return 0.0, 1e-9 * _px(shape)
+        near = min(
+            self._curves,
+            key=lambda other: (other.model != shape.model, abs(_px(other) - _px(shape))),
+        )
+        curve = self._curves[near]
+        return curve.fixed_s, curve.row_s * _px(shape) / _px(near)
 
     def forbid(self, shape: Shape, rows: int) -> None:
         """Record that `rows` rows don't fit into memory."""
@@ -82,20 +161,10 @@ class CostModel:
     def predict(self, shape: Shape, rows: int) -> float:
         """Seconds that a forward of `rows` rows at `shape` will take."""
         curve = self._curves.get(shape)
-        if curve is not None and len(curve.points) > 1:
-            return self._pace * curve.at(rows)
-        known = [other for other, c in self._curves.items() if len(c.points) > 1]
-        if not known:
-            return self._pace * curve.at(rows) if curve else 1e-9 * rows * _px(shape)
-        near = min(known, key=lambda other: (other.model != shape.model, _apart(other, shape)))
-        scale = _px(shape) / _px(near)
-        fixed, per_row = _fit(self._curves[near].points)
-        guessed = fixed + per_row * rows * scale
         if curve is not None:
-            # One measurement tells how far off the guess is, but not in which part.
-            (measured,) = curve.points
-            guessed *= curve.points[measured] / (fixed + per_row * measured * scale)
-        return self._pace * guessed
+            return self._pace * curve.at(rows)
+        fixed_s, row_s = self._line(shape)
+        return self._pace * (fixed_s + row_s * rows)
 
     def best_rows(self, shape: Shape) -> int:
         """The smallest batch whose time per row is within 3% of the best one's (F6).
@@ -125,59 +194,20 @@ class CostModel:
         return self._caps.get(shape, self._max_rows)
 
 
-@dataclass(slots=True)
-class _Curve:
-    """Seconds of a forward at the usual pace, by number of rows."""
-
-    points: dict[int, float] = field(default_factory=dict)
-    _learnt: dict[int, int] = field(default_factory=dict)
-    _count: int = 0
-
-    def learn(self, rows: int, seconds: float) -> None:
-        self._count += 1
-        self.points[rows] = seconds
-        self._learnt[rows] = self._count
-        stale = [other for other, when in self._learnt.items() if self._count - when > _STALE]
-        for other in stale:
-            # Two are needed for a line.
-            if len(self.points) > 2:
-                del self.points[other], self._learnt[other]
-
-    def at(self, rows: int) -> float:
-        return _interpolate(self.points, rows)
-
-
 def _px(shape: Shape) -> int:
     return shape.height * shape.width
 
 
-def _apart(one: Shape, other: Shape) -> int:
-    return abs(_px(one) - _px(other))
-
-
-def _fit(points: dict[int, float]) -> tuple[float, float]:
-    """Least-squares line through (rows, seconds): what a forward costs, and what each row adds."""
-    mean_rows = sum(points) / len(points)
-    mean_s = sum(points.values()) / len(points)
-    spread = sum((rows - mean_rows) ** 2 for rows in points)
+def _fit(points: Iterable[tuple[int, _Point]]) -> tuple[float, float]:
+    """Weighted least-squares line: what a forward costs, and what each row adds; neither is
+    negative."""
+    known = list(points)
+    total = sum(point.weight for _, point in known)
+    mean_rows = sum(point.weight * rows for rows, point in known) / total
+    mean_s = sum(point.weight * point.seconds for _, point in known) / total
+    spread = sum(point.weight * (rows - mean_rows) ** 2 for rows, point in known)
     if not spread:
         return 0.0, mean_s / mean_rows
-    slope = sum((r - mean_rows) * (s - mean_s) for r, s in points.items()) / spread
+    slope = sum(p.weight * (r - mean_rows) * (p.seconds - mean_s) for r, p in known) / spread
     slope = min(max(slope, 0.0), mean_s / mean_rows)
     return mean_s - slope * mean_rows, slope
-
-
-def _interpolate(points: dict[int, float], rows: int) -> float:
-    exact = points.get(rows)
-    if exact is not None:
-        return exact
-    below = max((r for r in points if r < rows), default=None)
-    above = min((r for r in points if r > rows), default=None)
-    if below is not None and above is not None:
-        part = (rows - below) / (above - below)
-        return points[below] + part * (points[above] - points[below])
-    _, per_row = _fit(points)
-    if below is not None:
-        return points[below] + per_row * (rows - below)
-    assert above is not None
-    return max(points[above] - per_row * (above - rows), points[above] * rows / above)

@@ -171,7 +171,7 @@ def overhead(field: Field) -> dict[str, float]:
     costs = CostModel(8)
     shape = Shape(field.side, field.side)
     for rows in (1, 2, 4, 8):
-        costs.observe(shape, rows, 0.02 + 0.001 * rows)
+        costs.calibrate(shape, rows, 0.02 + 0.001 * rows)
     runner = Runner(_Instant(field.parts.family), field.parts.tables, field.parts.previews)
     scheduler = Scheduler(costs)
     maker = loads.Maker(field.side_px, 4000)

@@ -279,8 +279,8 @@ def test_g7_what_a_failed_batch_held_is_free_before_its_halves_run(harness: Harn
         still_held.extend(reference() is not None for reference in held)
 
     harness.runner.sabotage = sabotage
-    harness.costs.observe(EIGHT, 1, 1.0)
-    harness.costs.observe(EIGHT, 8, 1.1)
+    harness.costs.calibrate(EIGHT, 1, 1.0)
+    harness.costs.calibrate(EIGHT, 8, 1.1)
     jobs = [job(steps=30, guidance=1.0) for _ in range(3)]
     for request in jobs:
         harness.engine.submit(request)

