@@ -2,7 +2,7 @@
 # CPU:  docker build -t atelier --build-arg PIP_EXTRA_INDEX_URL=<index of PyTorch's CPU builds> .
 # CUDA: docker build -t atelier:cuda --build-arg DEVICE=cuda .
 ARG PYTHON=3.12
-# "cuda" adds xformers; run the image with --gpus all.
+# "cuda" adds xformers and torchao; run the image with --gpus all.
 ARG DEVICE=cpu
 
 FROM node:24-slim AS web
@@ -22,7 +22,7 @@ COPY pyproject.toml constraints.txt requirements.lock README.md LICENSE ./
 COPY server server
 COPY gpu gpu
 # Installed for its dependencies only: the code itself is copied below, beside web/dist.
-RUN extra=""; if [ "$DEVICE" = cuda ]; then extra="[xformers]"; fi; \
+RUN extra=""; if [ "$DEVICE" = cuda ]; then extra="[xformers,torchao]"; fi; \
     /opt/atelier/bin/pip install --no-cache-dir -c constraints.txt -c requirements.lock ".$extra" \
     && /opt/atelier/bin/pip uninstall -y atelier
 

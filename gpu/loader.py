@@ -12,7 +12,13 @@ from gpu.library import Loaded
 from gpu.models.advice import read_advice
 from gpu.models.load import load
 from gpu.models.parts import stored_bytes
-from gpu.warmup import build_runner, choose_threads, measure_costs, model_info
+from gpu.warmup import (
+    build_runner,
+    choose_threads,
+    compile_forwards,
+    measure_costs,
+    model_info,
+)
 
 if TYPE_CHECKING:
     from gpu.models.family import LoadOptions, Report
@@ -48,6 +54,9 @@ class Loader:
         if self._chooses_threads:
             choose_threads(family, self.report)
             self._chooses_threads = False
+        if self._options.compiles:
+            # After the threads are chosen: their number is compiled in.
+            compile_forwards(family, self._max_batch, self.report)
         runner = build_runner(family, self.report)
         timings = measure_costs(family, model, self._max_batch, self.report)
         (listing,) = (each for each in self.listings if each.id == model)

@@ -12,6 +12,7 @@ import torch
 
 from gpu.api import ModelInfo
 from gpu.device import dtype_name
+from gpu.models.compiled import EAGER_BEFORE_GRAPH, warming
 from gpu.models.family import Row
 from gpu.pacing import Timing
 from gpu.previews import fit
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _CURVE_BUDGET_S = 1.0
 _CURVE = (1, 2, 4, 8)
+_ROWS_WITH_GRAPHS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""A forward of more rows than one is compiled once for all numbers of them."""
 _SLOW_FORWARD_S = 0.5
 """A model this slow is measured once and given all threads."""
 _CLEARLY_FASTER = 0.95
@@ -81,6 +84,22 @@ def measure_costs(family: Family, model: str, max_rows: int, report: Report) -> 
             # How many rows fit is learnt again from jobs.
             break
     return timings
+
+
+def compile_forwards(family: Family, max_rows: int, report: Report) -> None:
+    """Compile a family's forward for all numbers of rows, and run those that are usual, so that
+    on CUDA there is a graph of each. Minutes at the first start; torch keeps what it compiled."""
+    family.compile()
+    with warming():
+        for rows in sorted({*_ROWS_WITH_GRAPHS, max_rows}, key=lambda rows: (rows == 1, rows)):
+            if rows > max_rows:
+                continue
+            report(f"compiling the forward of {rows} row{'s' if rows > 1 else ''}")
+            try:
+                for _ in range(EAGER_BEFORE_GRAPH + 1):
+                    _forward_s(family, rows, tries=1)
+            except torch.OutOfMemoryError:
+                return
 
 
 def _forward_s(family: Family, rows: int, tries: int = 2) -> float:

@@ -91,6 +91,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-batch", type=int, default=16, help="most rows in one forward")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: as many as CPUs")
     parser.add_argument("--attention", choices=("sdpa", "xformers"), default="sdpa")
+    parser.add_argument("--weights", choices=("full", "int8", "int4"), default="full")
+    parser.add_argument("--compile", action="store_true", help="compile the denoiser first")
     parser.add_argument(
         "--low-vram", action="store_true", help="keep text encoder and autoencoder in main memory"
     )
@@ -142,6 +144,8 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
         dtype=choose_dtype(options.dtype, device),
         attention=options.attention,
         low_vram=options.low_vram,
+        weights=options.weights,
+        compiles=options.compile,
     )
     from gpu.engine import Engine
     from gpu.library import Library

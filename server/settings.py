@@ -49,12 +49,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Number format of the model; auto: bf16 on a GPU or a CPU with AMX, else fp32."""
     attention: Literal["sdpa", "xformers"] = "sdpa"
     """How attention is computed; xformers needs CUDA and `pip install .[xformers]`."""
+    weights: Literal["full", "int8", "int4"] = "full"
+    """What the model's weights are kept in; int8 and int4 need `pip install .[torchao]`."""
     max_batch: int = 16
     """Most rows of the model's batch."""
     threads: int = 0
     """CPU threads of the model; 0 for as many as pay."""
     low_vram: bool = False
     """Keep the text encoder and the autoencoder in main memory between their uses."""
+    compile: bool = False
+    """Compile the model before the first request: faster steps for minutes at the first start."""
     web_dir: Path = ROOT / "web" / "dist"
     """Folder of the built web client."""
     allowed_origins: str = ""
@@ -121,10 +125,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def worker_flags(self) -> list[str]:
         """The command line of the GPU worker, but for the model."""
-        chosen = ("device", "dtype", "attention", "max_batch", "threads", "model_memory_gb")
+        chosen = (
+            "device", "dtype", "attention", "weights", "max_batch", "threads", "model_memory_gb",
+        )  # fmt: skip
         flags = [f"--{name.replace('_', '-')}={getattr(self, name)}" for name in chosen]
         flags += [f"--models={Path(self.models).expanduser()}"] if self.models else []
-        return [*flags, "--low-vram"] if self.low_vram else flags
+        switches = [
+            f"--{name.replace('_', '-')}" for name in ("low_vram", "compile") if getattr(self, name)
+        ]
+        return [*flags, *switches]
 
     @property
     def room_limits(self) -> RoomLimits:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gpu.samplers.table import Pace
 
 Attention = Literal["sdpa", "xformers"]
+Weights = Literal["full", "int8", "int4"]
 Report = Callable[[str], None]
 """Takes one line for people who wait or watch the log."""
 
@@ -37,6 +38,10 @@ class LoadOptions:
     attention: Attention = "sdpa"
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
+    compiles: bool = False
+    """Whether the denoiser is to be compiled before the first request."""
+    weights: Weights = "full"
+    """What the weights of denoiser, text encoders and controls are kept in."""
 
     @property
     def beside(self) -> Path:
@@ -156,6 +161,10 @@ class Family(Protocol):
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) fp32 latents to (B, 3, H, W) fp32 pixels in [-1, 1], not clipped."""
+        ...
+
+    def compile(self) -> None:
+        """Have the plain forwards that come within `compiled.warming` compiled."""
         ...
 
     def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:

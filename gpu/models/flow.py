@@ -14,6 +14,7 @@ import torch
 
 from gpu.models.autoencoder import CLASSES, Autoencoder, autoencoder_dtype
 from gpu.models.checkpoint import check_component
+from gpu.models.compiled import Denoiser
 from gpu.models.parts import (
     Reserve,
     load_part,
@@ -24,6 +25,7 @@ from gpu.models.parts import (
     use_xformers,
     weight_bytes,
 )
+from gpu.models.quantised import quantise
 from gpu.prompts import parse
 
 if TYPE_CHECKING:
@@ -75,9 +77,14 @@ class FlowFamily:
         self.latent_factor = self._autoencoder.factor
         self.draws_posterior = self._autoencoder.draws_posterior
         self.multiple_px = self.latent_factor * _PATCH
+        quantise([self._transformer, *encoders], options, report)
         self.num_bytes = weight_bytes([self._transformer, parts.vae, *encoders])
         if options.attention == "xformers":
             use_xformers(self._transformer, options, report)
+        self._denoiser = Denoiser(self._transformer, report)
+
+    def compile(self) -> None:
+        self._denoiser.compile()
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         if any(chosen.values()):

@@ -66,7 +66,8 @@ class Flux(FlowFamily):
         tokens = torch.stack([row.words.tokens for row in rows])
         pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
         height, width = latents.shape[2:]
-        output: Tensor = self._transformer(
+        output = self._denoiser(
+            plain=True,
             hidden_states=packed(latents.to(self.dtype)),
             timestep=(timesteps / 1000).to(self.dtype),
             guidance=self._guidance(rows),
@@ -74,8 +75,7 @@ class Flux(FlowFamily):
             encoder_hidden_states=tokens,
             txt_ids=torch.zeros(tokens.shape[1], 3, device=self.device, dtype=self.dtype),
             img_ids=places(height, width).to(self.device, self.dtype, non_blocking=True),
-            return_dict=False,
-        )[0]
+        )
         return unpacked(output, height, width)
 
     def _guidance(self, rows: Sequence[Row]) -> Tensor | None:

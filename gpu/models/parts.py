@@ -14,6 +14,7 @@ import torch
 
 from gpu.models.checkpoint import check_tokenizer
 from gpu.models.family import ModelError
+from gpu.models.quantised import kept_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def stored_bytes(path: Path) -> int:
 
 def weight_bytes(modules: Iterable[Any]) -> int:
     """What the modules' weights take."""
-    return sum(weight.nbytes for module in modules for weight in module.parameters())
+    return sum(kept_bytes(weight) for module in modules for weight in module.parameters())
 
 
 def quieten() -> None:

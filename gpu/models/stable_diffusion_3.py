@@ -90,14 +90,13 @@ class StableDiffusion3(FlowFamily):
 
     def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
         pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
-        output: Tensor = self._transformer(
+        return self._denoiser(
+            plain=True,
             hidden_states=latents.to(self.dtype),
             timestep=timesteps,
             encoder_hidden_states=torch.stack([row.words.tokens for row in rows]),
             pooled_projections=torch.stack(pooled),
-            return_dict=False,
-        )[0]
-        return output
+        )
 
 
 def claims(parts: Mapping[str, str]) -> bool:

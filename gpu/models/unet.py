@@ -15,9 +15,11 @@ from torch import Tensor
 from gpu.models.adapters import AdapterShelf
 from gpu.models.advice import Advice
 from gpu.models.autoencoder import Autoencoder
+from gpu.models.compiled import Denoiser
 from gpu.models.controls import ControlShelf, residuals
 from gpu.models.family import ModelError
 from gpu.models.parts import Reserve, load_part, use_xformers, weight_bytes
+from gpu.models.quantised import quantise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,8 +54,10 @@ class UNetFamily:
         self.pace: Pace | None = None
         self._unet = parts.unet.to(options.device, memory_format=torch.channels_last).eval()
         encoders = {part: encoder.eval() for part, (_, encoder) in parts.encoders.items()}
-        self.num_bytes = weight_bytes([self._unet, parts.vae, *encoders.values()])
         self._reserve = Reserve([*encoders.values(), parts.vae.eval()], options)
+        self._options, self._report = options, report
+        quantise([self._unet, *encoders.values()], options, report)
+        self.num_bytes = weight_bytes([self._unet, parts.vae, *encoders.values()])
         self._autoencoder = Autoencoder(parts.vae, options, self._reserve)
         self.latent_channels = self._autoencoder.channels
         self.latent_factor = self._autoencoder.factor
@@ -71,6 +75,10 @@ class UNetFamily:
         self.controls = self._controls.infos
         if options.attention == "xformers":
             use_xformers(self._unet, options, report)
+        self._denoiser = Denoiser(self._unet, report)
+
+    def compile(self) -> None:
+        self._denoiser.compile()
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         return self._adapters.take(chosen)
@@ -82,7 +90,9 @@ class UNetFamily:
         from diffusers import ControlNetModel
 
         network = load_part(ControlNetModel, folder, self.dtype)
-        return network.to(self.device, memory_format=torch.channels_last).eval()
+        network = network.to(self.device, memory_format=torch.channels_last).eval()
+        quantise([network], self._options, self._report)
+        return network
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         return self._autoencoder.encode(pixels, generator)
@@ -97,17 +107,16 @@ class UNetFamily:
         controls = [row.steering for row in rows]
         down, middle = residuals(latents, timesteps, tokens, controls, added) or (None, None)
         with self._adapters.mixers["unet"].rows([row.adapters for row in rows]):
-            output: Tensor = self._unet(
-                self._with_surroundings(latents, rows),
-                timesteps,
+            return self._denoiser(
+                plain=down is None and not any(row.adapters for row in rows),
+                sample=self._with_surroundings(latents, rows),
+                timestep=timesteps,
                 encoder_hidden_states=tokens,
                 timestep_cond=self._guidance(rows),
                 down_block_additional_residuals=down,
                 mid_block_additional_residual=middle,
                 added_cond_kwargs=added,
-                return_dict=False,
-            )[0]
-        return output
+            )
 
     def _added(self, latents: Tensor, rows: Sequence[Row]) -> dict[str, Tensor] | None:
         """What the U-Net is told of each row besides its text, by the names it has for them."""

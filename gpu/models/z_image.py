@@ -60,12 +60,12 @@ class ZImage(FlowFamily):
 
     def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
         # Its time runs from noise to picture, and what it tells points that way too.
-        output = self._transformer(
-            list(latents.to(self.dtype).unsqueeze(2).unbind()),
-            (1000 - timesteps) / 1000,
-            [row.words.tokens for row in rows],
-            return_dict=False,
-        )[0]
+        output = self._denoiser(
+            plain=True,
+            x=list(latents.to(self.dtype).unsqueeze(2).unbind()),
+            t=(1000 - timesteps) / 1000,
+            cap_feats=[row.words.tokens for row in rows],
+        )
         return -torch.stack(output).squeeze(2)
 
 

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import sys
+from typing import TYPE_CHECKING, Final
 
-from scripts.benchmarks import engine, picture, rooms
+from scripts.benchmarks import engine, gpu, options, picture, rooms
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# Each has `add_arguments(parser)` and `run(arguments)`, which gives the exit status.
+COMMANDS: Final[dict[str, tuple[ModuleType, str]]] = {
+    "picture": (picture, "from Generate to the first preview and the picture"),
+    "engine": (engine, "our engine beside its rivals"),
+    "rooms": (rooms, "what rooms cost, beside a bare server and two peers"),
+    "options": (options, "--weights and --compile"),
+    "gpu": (gpu, "real shapes, beside diffusers' pipelines"),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Atelier.")
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("picture", help="from Generate to the first preview and the picture")
-    one.add_argument("--runs", type=int, default=7, help="requests to take the median of [7]")
-    one.add_argument("--json", action="store_true", help="print the figures as JSON")
-    many = commands.add_parser("rooms", help="what rooms cost, beside a bare server and two peers")
-    rooms.add_arguments(many)
-    engine.add_arguments(commands.add_parser("engine", help="our engine beside its rivals"))
+    for name, (module, summary) in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
     arguments = parser.parse_args()
-    if arguments.command == "rooms":
-        return rooms.run(arguments)
-    if arguments.command == "engine":
-        return engine.run(arguments)
-    figures = asyncio.run(picture.measure(arguments.runs))
-    if arguments.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:28} {value}")
-    return 0
+    status: int = COMMANDS[arguments.command][0].run(arguments)
+    return status
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ one request at a time, one 256x256 picture as the model advises, and one with 20
 
 from __future__ import annotations
 
+import asyncio
+import json
 import statistics
 import tempfile
 import time
@@ -18,11 +20,27 @@ from server.core.records import Candidate, Frame, Put
 from tests.support.server_process import ServerProcess
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
 
     from server.core.messages import Preview
 
 SIDE = 256.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=int, default=7, help="requests to take the median of [7]")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    figures = asyncio.run(measure(arguments.runs))
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:28} {value}")
+    return 0
 
 
 async def measure(num_runs: int) -> dict[str, float]:

@@ -115,10 +115,20 @@ def test_h6_flags_win_over_variables_and_both_over_defaults() -> None:
 
 
 def test_h6_the_worker_gets_and_knows_its_options() -> None:
-    flags = ["--device", "cpu", "--low-vram", "--models", "~/models.toml"]
+    flags = ["--device", "cpu", "--low-vram", "--models", "~/models.toml", "--weights", "int8"]
+    flags += ["--compile"]
     settings = from_command_line(flags, {"ATELIER_MAX_BATCH": "4"})
     models = f"--models={Path('~/models.toml').expanduser()}"
-    assert set(settings.worker_flags) >= {"--device=cpu", "--max-batch=4", "--low-vram", models}
+    expected = {
+        "--device=cpu",
+        "--max-batch=4",
+        "--weights=int8",
+        "--low-vram",
+        "--compile",
+        models,
+    }
+    assert set(settings.worker_flags) >= expected
+    assert not {"--low-vram", "--compile"} & set(Settings().worker_flags)
     worker = [sys.executable, "-m", "gpu.worker", *settings.worker_flags, "--help"]
     assert subprocess.run(worker, capture_output=True, check=False).returncode == 0
 

@@ -1,0 +1,222 @@
+"""A denoiser's forward: as it is, or compiled, and on CUDA replayed as a graph.
+
+What is compiled is a copy of the module that shares its weights. Adapters hang hooks on the module
+itself, which would be traced, and compiled anew whenever one comes; so forwards that have more to
+do than plain ones go through the module as it is. On CUDA the repeated blocks are compiled, which
+takes seconds where the whole would take minutes; on a CPU, whose models are small, the whole is.
+
+Knows nothing of jobs, of rows, or of what the inputs mean.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import Counter, OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gpu.models.family import Report
+
+    Capture = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+    """Records what a call does on the device; what comes back does it again."""
+    Key = tuple[object, ...]
+
+_BLOCKS = {"SD3Transformer2DModel": ["JointTransformerBlock"]}
+"""Repeated blocks of classes that don't name their own."""
+_BACKEND = "inductor"
+EAGER_BEFORE_GRAPH = 2
+"""Forwards of a shape before it is worth a graph; the first of them may compile."""
+_MAX_GRAPHS = 64
+_warming = 0
+_counting = threading.Lock()
+
+
+@contextmanager
+def warming() -> Iterator[None]:
+    """Within this, forwards may compile; at any other time a shape that nobody compiled for runs
+    as it is, rather than holding up everybody's steps.
+
+    Torch has one such switch for the process: while a model is warmed up, it is on for all.
+    """
+    _count(1)
+    try:
+        yield
+    finally:
+        _count(-1)
+
+
+def _count(more: int) -> None:
+    global _warming
+    with _counting:
+        _warming += more
+        torch.compiler.set_stance("default" if _warming else "eager_on_recompile")
+
+
+class Denoiser:
+    """Calls a denoiser with named inputs; each is a tensor, a dict of tensors, a list or None."""
+
+    def __init__(self, module: Any, report: Report) -> None:
+        self._module = module
+        self._report = report
+        self._compiled: Any = None
+        self._graphs: Graphs | None = None
+
+    def compile(self) -> None:
+        """From now on plain forwards are compiled when they first run."""
+        weights = (*self._module.parameters(), *self._module.buffers())
+        shared = copy.deepcopy(self._module, {id(tensor): tensor for tensor in weights})
+        on_cuda = any(weight.is_cuda for weight in weights)
+        regions = _regions(shared) if on_cuda else [shared]
+        for region in regions:
+            region.compile(backend=_BACKEND, dynamic=True)
+        self._compiled = shared
+        if on_cuda:
+            self._graphs = Graphs(shared, capture_on_cuda(), self._report)
+
+    def __call__(self, *, plain: bool, **inputs: Any) -> Tensor:
+        """The module's first output. A forward that is not `plain` is never compiled."""
+        if self._compiled is None or not plain:
+            return first_output(self._module, inputs)
+        try:
+            if self._graphs is not None:
+                return self._graphs(inputs)
+            return first_output(self._compiled, inputs)
+        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+            self._compiled = self._graphs = None
+            cause = getattr(error, "inner_exception", error)
+            reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+            self._report(f"the model can't be compiled here ({reason}); it runs as it is")
+            return first_output(self._module, inputs)
+
+
+def _regions(module: Any) -> list[Any]:
+    """The blocks that a denoiser is made of mostly; itself if it has none."""
+    names = _BLOCKS.get(type(module).__name__) or getattr(module, "_repeated_blocks", None) or ()
+    return [part for part in module.modules() if type(part).__name__ in names] or [module]
+
+
+def first_output(module: Any, inputs: Mapping[str, Any]) -> Tensor:
+    output: Tensor = module(**inputs, return_dict=False)[0]
+    return output
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """A recorded forward: it reads `inputs` where they lie."""
+
+    inputs: Mapping[str, Any]
+    replay: Callable[[], Tensor]
+
+
+class Graphs:
+    """A module's forwards, recorded once a shape comes again, the least recently used forgotten.
+
+    What a graph holds is in one pool that all share: they run one after another, and what one made
+    is copied before the next runs.
+    """
+
+    def __init__(self, module: Any, capture: Capture, report: Report) -> None:
+        self._module = module
+        self._capture = capture
+        self._report = report
+        self._seen: Counter[Key] = Counter()
+        self._graphs: OrderedDict[Key, _Graph] = OrderedDict()
+        self._works = True
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Tensor:
+        key = _key(inputs)
+        if key is None or not self._works:
+            return first_output(self._module, inputs)
+        graph = self._graphs.get(key)
+        if graph is None:
+            self._seen[key] += 1
+            if self._seen[key] <= EAGER_BEFORE_GRAPH:
+                return first_output(self._module, inputs)
+            graph = self._record(key, inputs)
+            if graph is None:
+                return first_output(self._module, inputs)
+        self._graphs.move_to_end(key)
+        _copy(inputs, graph.inputs)
+        # Made for the caller to keep: the next replay overwrites what the graph made.
+        return graph.replay().clone()
+
+    def _record(self, key: Key, inputs: Mapping[str, Any]) -> _Graph | None:
+        still = {name: _cloned(value) for name, value in inputs.items()}
+        try:
+            replay = self._capture(lambda: first_output(self._module, still))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._works = False
+            self._report(f"CUDA graphs can't be used here ({str(error).splitlines()[0]})")
+            return None
+        del self._seen[key]
+        self._graphs[key] = _Graph(still, replay)
+        while len(self._graphs) > _MAX_GRAPHS:
+            self._graphs.popitem(last=False)
+        return self._graphs[key]
+
+
+def capture_on_cuda() -> Capture:
+    """Records on a stream of its own, as CUDA wants it, into one pool."""
+    pool = torch.cuda.graph_pool_handle()
+    stream = torch.cuda.Stream()
+
+    def capture(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            # What is allocated or tuned once has no place in a graph.
+            run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads encode and decode meanwhile: only what this one does is recorded.
+        with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
+            output = run()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return output
+
+        return replay
+
+    return capture
+
+
+def _key(inputs: Mapping[str, Any]) -> Key | None:
+    """What has to be the same for a graph to serve; None for inputs that no graph can have."""
+    parts: list[object] = []
+    for name, value in inputs.items():
+        if isinstance(value, dict):
+            parts.append((name, _key(value)))
+        elif value is None:
+            parts.append(name)
+        elif isinstance(value, Tensor):
+            parts.append((name, tuple(value.shape), value.dtype))
+        else:
+            return None
+    return tuple(parts)
+
+
+def _cloned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _cloned(part) for name, part in value.items()}
+    return value if value is None else value.clone()
+
+
+def _copy(inputs: Mapping[str, Any], still: Mapping[str, Any]) -> None:
+    for name, value in inputs.items():
+        if isinstance(value, dict):
+            _copy(value, still[name])
+        elif value is not None:
+            still[name].copy_(value)
