@@ -186,7 +186,7 @@ export class Session implements RoomClient {
     const fault = this.#faultOf(changes);
     if (fault !== null) {
       this.#withdrawInk(changes);
-      this.#emitter.emit("refused", "invalid", `This can't be done: ${fault}.`);
+      this.#emitter.emit("refused", "invalid", fault);
       return this.#ports.newId();
     }
     const ids = inPieces(changes, this.limits?.message_bytes).map((piece) => {

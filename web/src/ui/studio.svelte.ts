@@ -7,7 +7,7 @@
 import { createSubscriber } from "svelte/reactivity";
 import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from "../canvas/camera";
 import { type Box, boxCenter, type Point, unionBoxes } from "../canvas/geometry";
-import { recordsIn } from "../canvas/hit";
+import { notesIn, recordsIn } from "../canvas/hit";
 import { View } from "../canvas/view";
 import {
   type Candidate,
@@ -35,6 +35,7 @@ import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
 import { Polling } from "./polling.svelte";
+import { closingText, refusalText } from "./reasons";
 import { Talk } from "./talk.svelte";
 
 /** What is seen of an empty canvas. */
@@ -64,6 +65,7 @@ export class Studio {
   journey = $state.raw<Journey | null>(null);
   readonly desk = new Desk();
   readonly view: View;
+  readonly selecting: SelectTool;
   readonly tools: Readonly<Record<ToolName, Tool>>;
   readonly #pointers: Pointers;
   readonly #stops: (() => void)[] = [];
@@ -98,8 +100,9 @@ export class Studio {
         this.promptFor = frame;
       },
     };
+    this.selecting = new SelectTool(bench);
     this.tools = {
-      select: new SelectTool(bench),
+      select: this.selecting,
       pan: new PanTool(bench),
       brush: new InkTool(bench, "brush"),
       eraser: new InkTool(bench, "eraser"),
@@ -130,7 +133,8 @@ export class Studio {
   get connection() {
     this.#onStatus();
     const { connection, connectionReason, closeCode, unsaved } = this.room;
-    return { state: connection, reason: connectionReason, code: closeCode, unsaved };
+    const reason = connectionReason && closingText(speech.words, closeCode, navigator.onLine);
+    return { state: connection, reason, code: closeCode, unsaved };
   }
 
   /** Why nothing can be saved, or null. */
@@ -328,10 +332,11 @@ export class Studio {
   }
 
   selectAll(): void {
-    const box = this.view.contentBox();
+    const box = this.#contentBox();
     if (!box) return;
     this.pick("select");
-    this.desk.select(recordsIn(this.view.scene, this.view.gallery.frames, box));
+    const drawn = recordsIn(this.view.scene, this.view.gallery.frames, box);
+    this.desk.select([...drawn, ...notesIn(this.room.records.values(), box)]);
   }
 
   /** Show the picture before or after the one that is shown. */
@@ -453,7 +458,7 @@ export class Studio {
   #listen(): void {
     this.#stops.push(
       listenToKeys(this),
-      this.room.on("refused", (code, reason) => this.say(refusal(code) ?? reason)),
+      this.room.on("refused", (code, reason) => this.say(refusalText(speech.words, code, reason))),
       this.room.on("status", () => this.#followRole()),
       this.room.on("records", () => this.#forgetDeleted()),
     );
@@ -527,10 +532,4 @@ export class Studio {
     const kept = [...selection].filter((id) => this.room.records.has(id));
     if (kept.length < selection.size) this.desk.select(kept);
   }
-}
-
-/** A refusal in the language of the page, where there are words for it. */
-function refusal(code: string): string | undefined {
-  const { refusals } = speech.words;
-  return Object.hasOwn(refusals, code) ? refusals[code as keyof typeof refusals] : undefined;
 }
