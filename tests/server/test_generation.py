@@ -11,10 +11,10 @@ import pytest
 from PIL import Image as Pixels
 
 from gpu import api
-from server.core.access import ACCESS_ID
+from server.core.access import ACCESS_ID, lock_id
 from server.core.errors import Refusal
 from server.core.messages import Cancel, Generate
-from server.core.records import Access, Candidate, Delete, Frame, Image, Job, Patch
+from server.core.records import Access, Candidate, Delete, Frame, Image, Job, Lock, Patch
 from server.generation import Generation, Limits
 from tests.support import canvas
 from tests.support.fake_generation import ANN, BOB, MODEL, FakeBlobs, FakeRoom, Settings, Studio
@@ -765,6 +765,28 @@ async def test_g34_only_what_lies_under_a_live_frame_touches_it() -> None:
         await shown(studio, await drawn(studio, 2))
         studio.room.apply([Patch("far", {"x": 0.0})])
         assert studio.clock.pending() == 1
+
+
+async def test_a6_what_others_draw_under_a_locked_live_frame_waits_until_it_is_unlocked() -> None:
+    async with Studio() as studio:
+        room = studio.room
+        room.put(live_frame())
+        await shown(studio, await drawn(studio, 1))
+        room.put(canvas.stroke("early", (20, 64), (236, 64)))
+        assert studio.clock.pending() == 1
+        room.put(Lock(id=lock_id("frame"), of="frame"))
+        assert studio.clock.pending() == 0
+        room.put(canvas.stroke("late", (20, 84), (236, 84)), canvas.layer("l"))
+        assert studio.clock.pending() == 0
+
+        # Only hosts can change the frame itself.
+        room.put(canvas.mask("m", "frame", (20, 64), (100, 64)))
+        assert studio.clock.pending() == 1
+        await shown(studio, await drawn(studio, 2))
+        room.apply([Delete(lock_id("frame"))])
+        room.apply([Delete("early")])
+        await shown(studio, await drawn(studio, 3))
+        assert studio.clock.pending() == 0
 
 
 @pytest.mark.parametrize("what", ["prompt", "mask", "move", "image"])
