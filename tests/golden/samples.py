@@ -60,6 +60,7 @@ COMMENT: Json = {
 JOB: Json = {
     "type": "job", "id": "job-1", "by": "ann", "frame": "frame-1", "state": "running", "count": 2,
     "done": 1, "live": False, "attempt": 1, "seed": 7, "prompt": "a red house", "reason": "",
+    "code": "",
 }  # fmt: skip
 CANDIDATE: Json = {
     "type": "candidate", "id": "cand-1", "by": "ann", "frame": "frame-1", "job": "job-1",

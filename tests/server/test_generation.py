@@ -88,6 +88,7 @@ async def test_g21_the_shape_is_checked_once_the_model_is_known() -> None:
         studio.engine.ready()
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert "make it less narrow" in studio.room.job("job").reason
+        assert studio.room.job("job").code == "frame_shape"
 
 
 async def test_g48_a_frame_s_model_decides_the_picture_s_size_and_goes_with_the_job() -> None:
@@ -386,6 +387,7 @@ async def test_g28_a_request_that_lost_some_pictures_says_so_at_the_end() -> Non
         studio.engine.finish(jobs[2], PNG)
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert (studio.room.job("job").done, studio.room.job("job").reason) == (1, "out of memory")
+        assert studio.room.job("job").code == "engine_error"
 
 
 async def test_g28_a_picture_that_can_t_be_stored_fails_the_job() -> None:
@@ -395,6 +397,7 @@ async def test_g28_a_picture_that_can_t_be_stored_fails_the_job() -> None:
         studio.engine.finish(job, PNG)
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert "couldn't be stored" in studio.room.job("job").reason
+        assert studio.room.job("job").code == "not_stored"
 
 
 async def test_g28_an_engine_that_is_full_fails_the_job() -> None:
@@ -541,6 +544,7 @@ async def test_g32_unfinished_jobs_are_taken_up_once_after_a_restart() -> None:
         assert (studio.room.job("job").attempt, studio.room.job("job").state) == (2, "queued")
         assert studio.room.job("worn").state == "failed"
         assert "stopped twice" in studio.room.job("worn").reason
+        assert studio.room.job("worn").code == "server_stopped"
         assert studio.room.job("over").state == "done"
         assert studio.room.job("lost").state == "cancelled"
         for job in jobs:

@@ -105,6 +105,7 @@ export function job(id: string, frameId: string, fields: Partial<JobRecord> = {}
     seed: 0,
     prompt: "",
     reason: "",
+    code: "",
     ...fields,
   };
 }

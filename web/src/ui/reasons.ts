@@ -6,7 +6,13 @@ import type { WORDS } from "./words";
 type Words = (typeof WORDS)["en"];
 
 /** Where the server knows more than there is a word for, what it says stands behind the word. */
-const DETAILED: readonly string[] = ["engine_failed", "no_model", "bad_record", "invalid"];
+const DETAILED: readonly string[] = [
+  "engine_failed",
+  "engine_error",
+  "no_model",
+  "bad_record",
+  "invalid",
+];
 
 /** Why something was refused; as the server says it where the page has no words for it. */
 export function refusalText(words: Words, code: string, reason: string): string {

@@ -243,6 +243,10 @@ export const en = {
     bad_message: "The server could not read this: it was taken back.",
     too_large: "This is too much at once: it was taken back.",
     invalid: "This can't be done.",
+    not_drawn: "What lies under the frame couldn't be drawn.",
+    not_stored: "The picture was made but couldn't be stored: try again.",
+    engine_error: "The model could not make it.",
+    server_stopped: "The server stopped twice while this picture was in the making.",
   },
   closings: {
     noSuchRoom: "There is no such room, or none that you may enter.",

@@ -241,6 +241,10 @@ export const zh: Words = {
     bad_message: "服务器无法读取：已撤回。",
     too_large: "一次的内容太多：已撤回。",
     invalid: "无法这样做。",
+    not_drawn: "画框下的内容无法绘制。",
+    not_stored: "图片已生成，但无法保存：请重试。",
+    engine_error: "模型无法生成它。",
+    server_stopped: "生成此图片时服务器两次停止。",
   },
   closings: {
     noSuchRoom: "没有这个房间，或你不能进入。",
