@@ -71,6 +71,7 @@ def create_app(
                 flow_limits=flow_limits,
             )
             app.state.hub, app.state.blobs = hub, blobs
+            await _sweep_unsettled(blobs, journal)
             await hub.start()
             await generation.start(hub.tell_engine)
             try:
@@ -93,6 +94,15 @@ def create_app(
     app.state.founding = asyncio.Semaphore(MAX_AT_ONCE)
     app.state.tickets = Tickets(settings.ticket_s)
     return app
+
+
+async def _sweep_unsettled(blobs: FolderBlobs, journal: SqliteJournal) -> None:
+    """Delete the pictures of rooms that a crash kept from being made; raises StoreError."""
+    for room in blobs.unsettled():
+        if await journal.exists(room):
+            await blobs.settle(room)
+        else:
+            await blobs.discard(room)
 
 
 def _generation(settings: Settings, blobs: BlobStore) -> RunningGeneration:

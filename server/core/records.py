@@ -207,6 +207,8 @@ class Job(_Record, frozen=True, tag="job"):
     prompt: str = ""
     reason: str = ""
     """For people: why it failed or was cancelled."""
+    code: Annotated[str, Meta(max_length=40)] = ""
+    """For programs: a short name of why it failed."""
 
 
 MAX_PREVIEWS = 4

@@ -13,10 +13,9 @@ import contextlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-import fractional_indexing
 import msgspec
 
-from server.core import access, moderation, polls, schema, talk, undo
+from server.core import access, choosing, moderation, polls, schema, talk, undo
 from server.core.access import EDITOR, Standing
 from server.core.canvas import Canvas, Draft, TextEdit
 from server.core.deeds import Clear, TakeBack
@@ -31,12 +30,10 @@ from server.core.records import (
     Change,
     Chat,
     Edit,
-    Image,
     Job,
     Patch,
     Put,
     Record,
-    Stroke,
 )
 from server.core.talk import Author
 
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
     from server.core.moderation import Decider
 
 READ_ONLY = frozenset({"id", "by", "type"})
-MAX_Z_LENGTH = 200
 
 EntryKind = Literal["op", "undo", "redo", "made", "sweep"]
 Request = Op | Undo | Redo | Accept | Discard | Vote
@@ -178,9 +174,11 @@ class Room:
             case Op():
                 draft = self._submit(request, Author(by, name, standing.is_host, at_ms))
             case Accept():
-                draft = self._accept(request, by)
+                draft = self._draft(by)
+                choosing.accept(draft, request, self._canvas.records)
             case Discard():
-                draft = self._discard(request, by)
+                draft = self._draft(by)
+                choosing.discard(draft, request)
             case Vote(dots=dots):
                 draft = self._draft(by)
                 draft.apply(polls.voted(dots, self._canvas.records, by))
@@ -288,27 +286,6 @@ class Room:
                 draft.delete(id)
                 draft.altered = True
 
-    def _accept(self, accept: Accept, by: PersonId) -> Draft:
-        candidate = self._candidate(accept.candidate)
-        if candidate.state == "accepted":
-            raise Refusal("not_open", "this picture is on the canvas already")
-        image = Image(
-            id=accept.image, z=self._z_over(candidate.above), blob=candidate.blob,
-            x=candidate.x, y=candidate.y, w=candidate.w, h=candidate.h,
-        )  # fmt: skip
-        draft = self._draft(by)
-        draft.put(image)
-        draft.patch(candidate.id, {"state": "accepted"})
-        return draft
-
-    def _discard(self, discard: Discard, by: PersonId) -> Draft:
-        candidate = self._candidate(discard.candidate)
-        if candidate.state != "open":
-            raise Refusal("not_open", f"this picture is {candidate.state} already")
-        draft = self._draft(by)
-        draft.patch(candidate.id, {"state": "discarded"})
-        return draft
-
     def _take_back(
         self,
         kind: Literal["undo", "redo"],
@@ -392,22 +369,6 @@ class Room:
             raise Refusal("room_full", f"a room holds {limits.max_records} things: delete some")
         if more_bytes > 0 and canvas.num_bytes + more_bytes > limits.max_bytes:
             raise Refusal("room_full", f"a room holds {limits.max_bytes} bytes: delete something")
-
-    def _candidate(self, id: str) -> Candidate:
-        candidate = self._canvas.records.get(id)
-        if not isinstance(candidate, Candidate):
-            raise Refusal("missing", f"there is no picture {id} (any more)")
-        return candidate
-
-    def _z_over(self, below: str) -> str:
-        """An order key right over all that lies no higher than `below`."""
-        drawn = [r.z for r in self._canvas.records.values() if isinstance(r, Stroke | Image)]
-        top = max((z for z in drawn if z <= below), default=None)
-        next_up = min((z for z in drawn if z > below), default=None)
-        z = str(fractional_indexing.generate_key_between(top, next_up))
-        if len(z) > MAX_Z_LENGTH:
-            raise Refusal("bad_record", "too much lies at this height: move something up or down")
-        return z
 
 
 def _is_work(record: Record) -> bool:

@@ -119,10 +119,12 @@ class Desk:
             await self._model_decided.wait()
             plan = await self._draw_under(making, records)
         except Refusal as refusal:
-            self._finish(making, "failed", refusal.reason)
+            self._finish(making, "failed", refusal.reason, refusal.code)
         except Exception:
             logger.exception("job %s: what lies under its frame can't be drawn", making.job)
-            self._finish(making, "failed", "what lies under the frame couldn't be drawn")
+            self._finish(
+                making, "failed", "what lies under the frame couldn't be drawn", "not_drawn"
+            )
         else:
             if making.outcome is None:
                 self._submit(making, plan)
@@ -169,7 +171,8 @@ class Desk:
             try:
                 self._worker.submit(job)
             except QueueFull:
-                making.lose(index, "failed", "too many pictures are waiting: try again later")
+                reason = "too many pictures are waiting: try again later"
+                making.lose(index, "failed", reason, "too_many_pictures")
                 continue
             making.submitted[index] = job.id
             self._pictures[job.id] = (making, index)
@@ -193,7 +196,7 @@ class Desk:
                 del self._pictures[event.job]
                 self._spawn(self._store(making, index, png), self._storing)
             case api.Failed(reason=reason):
-                self._lost(making, index, event.job, "failed", reason)
+                self._lost(making, index, event.job, "failed", reason, "engine_error")
             case api.Cancelled(reason=why):
                 reason = REPLACED if why == "superseded" else CANCELLED
                 self._lost(making, index, event.job, "cancelled", reason)
@@ -204,7 +207,8 @@ class Desk:
             self._patch(making, {"attempt": making.attempt})
         elif first and making.is_live:
             about = {"seed": making.seed, "prompt": making.frame.prompt}
-            self._patch(making, {"state": "running", "done": 0, "reason": ""} | about)
+            fresh = {"state": "running", "done": 0, "reason": "", "code": ""}
+            self._patch(making, fresh | about)
         elif first:
             self._patch(making, {"state": "running"})
 
@@ -223,7 +227,8 @@ class Desk:
             )
         except Exception:
             logger.exception("job %s: picture %d can't be stored", making.job, index)
-            making.lose(index, "failed", "the picture was made but couldn't be stored: try again")
+            reason = "the picture was made but couldn't be stored: try again"
+            making.lose(index, "failed", reason, "not_stored")
             self._settle(making)
             return
         if making.frame.id not in making.room.records:
@@ -253,9 +258,9 @@ class Desk:
         making.gain(index)
         making.previews.pop(index, None)
         fields: dict[str, object] = {"done": making.done}
-        outcome, reason = making.verdict()
+        outcome, reason, code = making.verdict()
         if not making.missing:
-            fields |= {"state": outcome, "reason": reason}
+            fields |= {"state": outcome, "reason": reason, "code": code}
         if making.is_live:
             fields["attempt"] = 1
             self._drop_older(making)
@@ -274,10 +279,16 @@ class Desk:
                 self._finish(older, "cancelled", REPLACED)
 
     def _lost(
-        self, making: Making, index: int, job: api.JobId, outcome: Outcome, reason: str
+        self,
+        making: Making,
+        index: int,
+        job: api.JobId,
+        outcome: Outcome,
+        reason: str,
+        code: str = "",
     ) -> None:
         del self._pictures[job]
-        making.lose(index, outcome, reason)
+        making.lose(index, outcome, reason, code)
         making.previews.pop(index, None)
         self._settle(making)
 
@@ -288,10 +299,10 @@ class Desk:
         if not making.missing:
             self._finish(making, *making.verdict())
 
-    def _finish(self, making: Making, outcome: Outcome, reason: str) -> None:
+    def _finish(self, making: Making, outcome: Outcome, reason: str, code: str = "") -> None:
         """End a request now, whatever is still missing; does nothing if it has ended."""
         if making.outcome is None and not self._stopping:
-            self._patch(making, {"state": outcome, "reason": reason})
+            self._patch(making, {"state": outcome, "reason": reason, "code": code})
             self._release(making, outcome)
 
     def _release(self, making: Making, outcome: Outcome) -> None:

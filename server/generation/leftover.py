@@ -34,7 +34,7 @@ def judge(job: Job, room: RoomPort) -> Verdict:
         return Verdict({"state": "cancelled", "reason": "the frame is no longer live"})
     if job.attempt >= MAX_ATTEMPTS:
         reason = "the server stopped twice while this picture was in the making"
-        return Verdict({"state": "failed", "reason": reason})
+        return Verdict({"state": "failed", "reason": reason, "code": "server_stopped"})
     return Verdict({"state": "queued", "attempt": job.attempt + 1}, frame)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from server.core.access import lock_id
 from server.core.records import Candidate, Frame, Image, Layer, Mask, Patch, Put, Record, Stroke
 from server.render.bounds import bounds, rectangle
 
@@ -73,6 +74,11 @@ def touches(frame: Frame, before: Record | None, after: Record | None) -> bool:
     return _looks(before) != _looks(after) and any(
         _lies_under(frame, record) for record in (before, after) if record is not None
     )
+
+
+def _is_part_of(frame: Frame, record: Record | None) -> bool:
+    is_mask = isinstance(record, Mask) and record.frame == frame.id
+    return is_mask or (record is not None and record.id == frame.id)
 
 
 def _lies_under(frame: Frame, record: Record) -> bool:
@@ -139,12 +145,24 @@ class LiveFrames:
     # --- when to draw --------------------------------------------------------------------------
 
     def changed(self, room: RoomPort, before: Mapping[str, Record | None], by: PersonId) -> None:
-        """Touch the frames that depend on any of the records that changed."""
+        """Touch the frames that depend on any of the records that changed.
+
+        A locked frame depends on nothing but itself and its mask, which only hosts can change; once
+        it isn't locked any more it catches up.
+        """
         after = room.records
         for live in self.of(room.id):
             frame = after.get(live.frame)
-            if isinstance(frame, Frame) and any(
-                touches(frame, old, after.get(id)) for id, old in before.items()
+            if not isinstance(frame, Frame):
+                continue
+            lock = lock_id(frame.id)
+            is_locked = lock in after
+            if is_locked and lock in before:
+                self.forgive(room.id, frame.id)
+            if (lock in before and not is_locked) or any(
+                touches(frame, old, after.get(id))
+                for id, old in before.items()
+                if not is_locked or _is_part_of(frame, old or after.get(id))
             ):
                 self.touch(live, by)
 

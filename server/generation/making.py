@@ -46,8 +46,8 @@ class Making:
     """The latest of each picture, for people who join now."""
     passed: dict[int, list[Preview]] = field(default_factory=dict)
     """Some of all of each picture, evenly, for its strip."""
-    troubles: list[tuple[Outcome, str]] = field(default_factory=list)
-    """Why pictures will not come."""
+    troubles: list[tuple[Outcome, str, str]] = field(default_factory=list)
+    """Why pictures will not come: for people, and as a code."""
 
     def __post_init__(self) -> None:
         self.first_attempt = self.attempt
@@ -87,21 +87,21 @@ class Making:
         self.attempt = attempt
         return is_new
 
-    def lose(self, index: int, outcome: Outcome, reason: str) -> None:
+    def lose(self, index: int, outcome: Outcome, reason: str, code: str = "") -> None:
         self.missing.discard(index)
-        self.troubles.append((outcome, reason))
+        self.troubles.append((outcome, reason, code))
 
     def gain(self, index: int) -> None:
         self.missing.discard(index)
         self.done += 1
 
-    def verdict(self) -> tuple[Outcome, str]:
+    def verdict(self) -> tuple[Outcome, str, str]:
         """How the request ends once nothing is missing; a failure outweighs the rest."""
         for outcome in ("failed", "cancelled"):
             for trouble in self.troubles:
                 if trouble[0] == outcome:
                     return trouble
-        return "done", ""
+        return "done", "", ""
 
     def remember(self, index: int, preview: Preview) -> None:
         """Keep a preview for the picture's strip; of very many only every other one."""

@@ -42,6 +42,7 @@ async def found_room(
     blobs: FolderBlobs = request.app.state.blobs
     room = hub.new_room_id()
     try:
+        await blobs.begin(room)
         for name in pictures:
             data = await read(name)
             if data is not None:
@@ -53,6 +54,7 @@ async def found_room(
     except StoreError as failure:
         await blobs.discard(room)
         return error(503, "not_stored", str(failure))
+    await blobs.settle(room)
     return json(201, RoomFounded(room))
 
 

@@ -1,4 +1,8 @@
-"""Blobs in a folder: DATA/blobs/{room}/{aa}/{sha256}. Knows nothing of what the bytes are."""
+"""Blobs in a folder: DATA/blobs/{room}/{aa}/{sha256}. Knows nothing of what the bytes are.
+
+Rooms that are being made are noted in DATA/blobs/.unsettled: what is in no journal may also belong
+to a journal that was put back from an older copy, and must not be deleted for that alone.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,14 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore
 
 from server.core.errors import StoreError
+from server.core.ids import RoomId
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from server.core.ids import RoomId
+
+UNSETTLED = ".unsettled"
+"""No room's id begins with a dot."""
 
 
 class FolderBlobs:
@@ -53,10 +60,36 @@ class FolderBlobs:
     async def discard(self, room: RoomId) -> None:
         """Delete all of a room's; what can't be deleted stays, and nothing refers to it."""
         await asyncio.to_thread(shutil.rmtree, self._folder / room, ignore_errors=True)
+        await self.settle(room)
+
+    async def begin(self, room: RoomId) -> None:
+        """Note that a room is being made whose pictures come before it is there.
+
+        Raises StoreError. Until `settle` it is among `unsettled`, also after a crash.
+        """
+        try:
+            await asyncio.to_thread(_touch, self._folder / UNSETTLED / room)
+        except OSError as error:
+            raise StoreError(f"can't store pictures: {error}") from error
+
+    async def settle(self, room: RoomId) -> None:
+        """The room is there, or its pictures aren't any more."""
+        await asyncio.to_thread((self._folder / UNSETTLED / room).unlink, missing_ok=True)
+
+    def unsettled(self) -> list[RoomId]:
+        """Rooms that were being made when the server stopped."""
+        folder = self._folder / UNSETTLED
+        return [RoomId(file.name) for file in folder.iterdir()] if folder.is_dir() else []
 
 
 def _path(room: RoomId, name: str) -> str:
     return f"{room}/{name[:2]}/{name}"
+
+
+def _touch(file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    _sync(file.parent, file)
 
 
 def _sync(top: Path, file: Path) -> None:

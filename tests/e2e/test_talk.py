@@ -98,10 +98,35 @@ def test_t6_a_note_is_stuck_written_on_by_two_moved_and_taken_back(
     assert (note["x"], note["y"]) == (0, 120)
     bo.page.get_by_test_id("undo").click()
     ann.wait_for_record("r.type === 'note' && r.x === 200 && r.y === 0")
+    num_strokes = len(ann.records("stroke"))
+    ann.draw((-60.0, 0.0), (-20.0, 40.0))
+    bo.wait_for_count("stroke", num_strokes + 1)
+    ann.tool("select")
+    ann.drag([(-120.0, -40.0), (260.0, 90.0)])
+    ann.page.screenshot(path=pictures / "marquee.png")
+    # What is selected together is moved together, whichever part of it is taken hold of.
+    ann.drag([(300.0, 100.0), (340.0, 130.0)])
+    bo.wait_for_record("r.type === 'note' && r.x === 240 && r.y === 30")
+    bo.wait_for_record("r.type === 'stroke' && r.x === 40 && r.y === 30")
+    ann.page.get_by_test_id("undo").click()
+    bo.wait_for_record("r.type === 'note' && r.x === 200 && r.y === 0")
+    ann.page.get_by_test_id("undo").click()
+    bo.wait_for_count("stroke", num_strokes)
+
+    ann.page.get_by_test_id("menu").click()
+    ann.page.get_by_test_id("history").click()
+    then = ann.page.get_by_test_id("past-note")
+    last = ann.page.get_by_test_id("moment").get_attribute("max") or ""
+    ann.page.get_by_test_id("moment").fill(last)
+    assert then.inner_text() == "Colours: warm, no grey"
+    ann.page.screenshot(path=pictures / "past-note.png")
+    ann.page.get_by_test_id("moment").fill("0")
+    assert then.count() == 0
+    ann.page.get_by_test_id("close-history").click()
+
     ann.look_at(9_000, 9_000)
     ann.page.get_by_test_id("fit").click()
     ann.page.get_by_test_id("note").click()
-    ann.page.keyboard.press("Escape")
     ann.page.keyboard.press("Delete")
     bo.wait_for_count("note", 0)
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image as Pixels
 
 from gpu import api
-from server.core.access import ACCESS_ID
+from server.core.access import ACCESS_ID, lock_id
 from server.core.errors import Refusal
 from server.core.messages import Cancel, Generate
-from server.core.records import Access, Candidate, Delete, Frame, Image, Job, Patch
+from server.core.records import Access, Candidate, Delete, Frame, Image, Job, Lock, Patch
 from server.generation import Generation, Limits
 from tests.support import canvas
 from tests.support.fake_generation import ANN, BOB, MODEL, FakeBlobs, FakeRoom, Settings, Studio
@@ -88,6 +88,7 @@ async def test_g21_the_shape_is_checked_once_the_model_is_known() -> None:
         studio.engine.ready()
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert "make it less narrow" in studio.room.job("job").reason
+        assert studio.room.job("job").code == "frame_shape"
 
 
 async def test_g48_a_frame_s_model_decides_the_picture_s_size_and_goes_with_the_job() -> None:
@@ -404,6 +405,7 @@ async def test_g28_a_request_that_lost_some_pictures_says_so_at_the_end() -> Non
         studio.engine.finish(jobs[2], PNG)
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert (studio.room.job("job").done, studio.room.job("job").reason) == (1, "out of memory")
+        assert studio.room.job("job").code == "engine_error"
 
 
 async def test_g28_a_picture_that_can_t_be_stored_fails_the_job() -> None:
@@ -413,6 +415,7 @@ async def test_g28_a_picture_that_can_t_be_stored_fails_the_job() -> None:
         studio.engine.finish(job, PNG)
         await studio.room.until(lambda: studio.room.job("job").state == "failed")
         assert "couldn't be stored" in studio.room.job("job").reason
+        assert studio.room.job("job").code == "not_stored"
 
 
 async def test_g28_an_engine_that_is_full_fails_the_job() -> None:
@@ -559,6 +562,7 @@ async def test_g32_unfinished_jobs_are_taken_up_once_after_a_restart() -> None:
         assert (studio.room.job("job").attempt, studio.room.job("job").state) == (2, "queued")
         assert studio.room.job("worn").state == "failed"
         assert "stopped twice" in studio.room.job("worn").reason
+        assert studio.room.job("worn").code == "server_stopped"
         assert studio.room.job("over").state == "done"
         assert studio.room.job("lost").state == "cancelled"
         for job in jobs:
@@ -784,6 +788,28 @@ async def test_g34_only_what_lies_under_a_live_frame_touches_it() -> None:
         await shown(studio, await drawn(studio, 2))
         studio.room.apply([Patch("far", {"x": 0.0})])
         assert studio.clock.pending() == 1
+
+
+async def test_a6_what_others_draw_under_a_locked_live_frame_waits_until_it_is_unlocked() -> None:
+    async with Studio() as studio:
+        room = studio.room
+        room.put(live_frame())
+        await shown(studio, await drawn(studio, 1))
+        room.put(canvas.stroke("early", (20, 64), (236, 64)))
+        assert studio.clock.pending() == 1
+        room.put(Lock(id=lock_id("frame"), of="frame"))
+        assert studio.clock.pending() == 0
+        room.put(canvas.stroke("late", (20, 84), (236, 84)), canvas.layer("l"))
+        assert studio.clock.pending() == 0
+
+        # Only hosts can change the frame itself.
+        room.put(canvas.mask("m", "frame", (20, 64), (100, 64)))
+        assert studio.clock.pending() == 1
+        await shown(studio, await drawn(studio, 2))
+        room.apply([Delete(lock_id("frame"))])
+        room.apply([Delete("early")])
+        await shown(studio, await drawn(studio, 3))
+        assert studio.clock.pending() == 0
 
 
 @pytest.mark.parametrize("what", ["prompt", "mask", "move", "image"])

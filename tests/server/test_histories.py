@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -92,6 +93,11 @@ DEEDS: st.SearchStrategy[Deed] = st.one_of(
     st.builds(lambda person, banned: Ban(person=person, banned=banned), EDITORS, st.booleans()),
     st.builds(lambda record, locked: SetLock(record=record, locked=locked), FRAMES, st.booleans()),
 )  # fmt: skip
+SAID: tuple[Chat | Comment | Note, ...] = (
+    Chat(id="", text="Hm"),
+    Comment(id="", text="Hm"),
+    Note(id="", z="a0", x=0.0, y=0.0),
+)
 NUM_HISTORIES = int(os.environ.get("ATELIER_HISTORIES", "40"))
 SNAPSHOT_EVERY = 5
 
@@ -261,12 +267,11 @@ class Histories(RuleBasedStateMachine):
     def take_back(self, name: str, kind: Callable[..., Undo | Redo], comes_through: bool) -> None:
         self._ask(name, kind(id=self._new_id()), comes_through)
 
-    @rule(name=EDITORS, what=st.sampled_from([Chat, Comment, Note]), comes_through=st.booleans())
-    def say(self, name: str, what: type[Chat | Comment | Note], comes_through: bool) -> None:
+    @rule(name=EDITORS, what=st.sampled_from(SAID), comes_through=st.booleans())
+    def say(self, name: str, what: Chat | Comment | Note, comes_through: bool) -> None:
         id = self._new_id()
-        said = Note(id=f"s-{id}", z="a0", x=0.0, y=0.0) if what is Note else None
-        put = Put(said or what(id=f"s-{id}", text="Hm"))
-        self._ask(name, Op(id=id, changes=[put]), comes_through)
+        said = msgspec.structs.replace(what, id=f"said-{id}")
+        self._ask(name, Op(id=id, changes=[Put(said)]), comes_through)
 
     @rule(name=st.sampled_from(["ann", "bob", "carl"]), num=st.integers(0, 2))
     @precondition(lambda self: polls.POLL_ID in self.hosted.records)

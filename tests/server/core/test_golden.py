@@ -134,7 +134,7 @@ def take_step(room: Room, step: Json) -> None:
     assert isinstance(outcome, Taken)
     assert_applied(outcome, step["applied"])
     assert outcome.as_asked == (step["author"] == "ack")
-    others = changes_of(step.get("others", step["applied"]))
+    others = changes_of(step["others"] if "others" in step else step["applied"])
     assert polls.shown_changes(outcome.entry.changes, NOBODY) == others
 
 

@@ -14,10 +14,11 @@ import pytest
 from server.client import RoomClient
 from server.core.deeds import SetAccess, SetLock
 from server.core.errors import StoreError
-from server.core.ids import PersonId
+from server.core.ids import PersonId, RoomId
 from server.core.limits import FlowLimits, Rate, Rates, RoomLimits
 from server.core.records import Chat, Comment, Image, Member, Note, Put, Record
 from server.storage.archive import RECORDS
+from server.storage.blobs import UNSETTLED
 from tests.server.net.serving import Served, serving, settings_for
 from tests.server.net.test_http import path, picture
 from tests.server.storage.test_archive import lines
@@ -27,6 +28,8 @@ from tests.support.canvas import frame, layer, mask, stroke
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+
+    from server.storage.blobs import FolderBlobs
 
 pytestmark = pytest.mark.anyio
 PICTURE = picture()
@@ -76,8 +79,9 @@ def without_author(records: Mapping[str, Record]) -> dict[str, object]:
 
 
 def left_behind(served: Served) -> set[str]:
-    blobs = served.app.state.settings.data_dir / "blobs"
-    return {folder.name for folder in blobs.iterdir()} if blobs.exists() else set()
+    folder = served.app.state.settings.data_dir / "blobs"
+    rooms = {file.name for file in folder.iterdir()} - {UNSETTLED}
+    return rooms | set(served.app.state.blobs.unsettled())
 
 
 async def test_t7_a_viewer_too_saves_what_they_see_but_nobody_from_outside(
@@ -180,6 +184,30 @@ async def test_t9_where_the_disk_fails_nothing_is_left(
     answer = await http.post(imports(ann.room), content=data)
     assert (answer.status_code, answer.json()["error"]) == (503, "not_stored")
     assert left_behind(served) == here
+
+
+async def test_t9_of_a_room_that_a_crash_kept_from_being_made_nothing_is_left(
+    tmp_path: Path,
+) -> None:
+    settings = settings_for(tmp_path)
+    async with serving(settings) as served:
+        blobs: FolderBlobs = served.app.state.blobs
+        made, lost, elsewhere = (RoomId(served.new_room_id()) for _ in range(3))
+        async with RoomClient(served.url, made) as ann:
+            await ann.submit(Put(layer("layer")))
+        for room in (made, lost):
+            await blobs.begin(room)
+        for room in (made, lost, elsewhere):
+            await blobs.put(room, PICTURE)
+        assert {*blobs.unsettled()} == {made, lost}
+
+    async with serving(settings) as served:
+        blobs = served.app.state.blobs
+        left = [await blobs.get(room, IMAGE.blob) for room in (made, lost, elsewhere)]
+        # What belongs to no room may belong to a copy of the journal that is put back later.
+        assert left == [PICTURE, None, PICTURE]
+        assert blobs.unsettled() == []
+        assert not (settings.data_dir / "blobs" / lost).exists()
 
 
 async def test_t9_files_are_opened_by_who_is_in_a_room_and_not_too_many_at_once(

@@ -101,6 +101,16 @@ async def test_t7_a_room_comes_out_of_its_file_as_it_was() -> None:
 
 
 @pytest.mark.anyio
+async def test_t18_how_a_picture_came_into_being_stays_with_its_room() -> None:
+    kept = candidate("kept", strip=RED_NAME, num_previews=4)
+    archive = opened(await saved([frame(), kept]))
+    assert archive.records[1] == candidate("kept")
+    # A file that somebody wrote themselves, too, brings none.
+    archive = opened(packed({RECORDS: lines(frame(), kept)}))
+    assert archive.records[1] == candidate("kept")
+
+
+@pytest.mark.anyio
 async def test_t7_what_others_refer_to_comes_first() -> None:
     archive = opened(await saved(ROOM))
     at = {record.id: index for index, record in enumerate(archive.records)}

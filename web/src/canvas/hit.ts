@@ -1,6 +1,7 @@
 /** What lies under a point or within a box, and where a thing can be taken hold of. */
 
 import type { Frame, RecordId, RoomRecord, Stroke } from "../protocol/messages";
+import { NOTE_SIDE } from "../protocol/records";
 import {
   type Box,
   boxContains,
@@ -129,6 +130,17 @@ export function recordsIn(scene: Scene, frames: readonly Frame[], box: Box): Rec
   for (const frame of frames) {
     const end = { x: frame.x + frame.w, y: frame.y + frame.h };
     if (boxContains(box, frame) && boxContains(box, end)) ids.push(frame.id);
+  }
+  return ids;
+}
+
+/** Notes that `box` touches; they lie over the picture and are no part of its scene. */
+export function notesIn(records: Iterable<RoomRecord>, box: Box): RecordId[] {
+  const ids: RecordId[] = [];
+  for (const record of records) {
+    if (record.type !== "note") continue;
+    const { x, y } = record;
+    if (boxesIntersect({ x, y, w: NOTE_SIDE, h: NOTE_SIDE }, box)) ids.push(record.id);
   }
   return ids;
 }

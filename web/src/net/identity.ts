@@ -2,7 +2,7 @@
 
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { clean, color as colorFault } from "../protocol/schema";
-import type { Profile } from "../sync/session";
+import type { Profile } from "../sync/session-ports";
 
 const KEY = "atelier.key";
 const PROFILE = "atelier.profile";

@@ -3,7 +3,8 @@
 import { decode, encode } from "../protocol/codec";
 import { CLOSE, type ServerMessage } from "../protocol/messages";
 import type { RoomClient } from "../sync/room-client";
-import { Session, type SessionPorts } from "../sync/session";
+import { Session } from "../sync/session";
+import type { SessionPorts } from "../sync/session-ports";
 import { Blobs } from "./blobs";
 import { type Clock, Connection, type ConnectionEvents, type Socket } from "./connection";
 import { identityKey, keepProfile, newId, readProfile, type SmallStorage } from "./identity";

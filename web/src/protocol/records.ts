@@ -188,6 +188,8 @@ export interface JobRecord extends Base {
   readonly prompt: string;
   /** For people: why it failed or was cancelled. */
   readonly reason: string;
+  /** A short name of why it failed. */
+  readonly code: string;
 }
 
 /** Server-owned: a finished picture, to be accepted onto the canvas or discarded. */

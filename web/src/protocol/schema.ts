@@ -178,6 +178,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     seed: anyCount,
     prompt: anyText,
     reason: anyText,
+    code: anyText,
   },
   candidate: {
     ...box,

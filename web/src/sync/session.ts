@@ -14,15 +14,10 @@ import {
   type ClientMessage,
   type Deed,
   type DiskState,
-  type EngineStatus,
   type FrameId,
   type Hello,
-  type History,
   type InkStyle,
-  type Limits,
-  type ModelInfo,
   PROTOCOL_VERSION,
-  type PreviewMessage,
   type RecordId,
   type Refused,
   type Role,
@@ -34,42 +29,14 @@ import {
 } from "../protocol/messages";
 import { clean, color as colorFault, isTalk, MAX_TEXT, submitFault } from "../protocol/schema";
 import type { Point } from "../protocol/strokes";
-import { Company } from "./company";
-import { Emitter } from "./emitter";
 import { Ephemeral } from "./ephemeral";
-import { type Depths, depthsAfter } from "./history";
 import { Past } from "./past";
 import { inPieces } from "./pieces";
-import { Previews } from "./previews";
-import { DesyncError, type Keeper, Replica } from "./replica";
-import type { ConnectionState, RecordChange, RoomClient, RoomEvents } from "./room-client";
+import { DesyncError } from "./replica";
+import type { RoomClient } from "./room-client";
+import { RoomCopy } from "./room-copy";
+import type { Profile, SessionPorts } from "./session-ports";
 import { isLasting, type LastingWork, recordOf, type Work } from "./work";
-
-export interface Profile {
-  readonly name: string;
-  readonly color: string;
-}
-
-/** What the pure part needs of the world. */
-export interface SessionPorts {
-  readonly keeper: Keeper;
-  newId(): string;
-  /** Milliseconds since 1970, by this machine's clock. */
-  now(): number;
-  /** Work waits to be sent. */
-  workWaits(): void;
-  /** A cursor or ink waits to be sent, at the pace of `ephemeral` messages. */
-  ephemeralWaits(): void;
-  upload(file: Blob, limits: Limits | null, badge: string): ReturnType<RoomClient["upload"]>;
-  saveRoom(badge: string): Promise<Blob>;
-  openFile(file: Blob, badge: string): Promise<string>;
-  history(badge: string): Promise<Uint8Array>;
-  film(kind: "webp" | "frames", badge: string): Promise<Blob>;
-  branch(seq: number, badge: string): Promise<string>;
-  blobUrl(blob: string): string;
-  keepProfile(profile: Profile): void;
-  close(): void;
-}
 
 interface Joining {
   readonly welcome: Welcome;
@@ -79,100 +46,27 @@ interface Joining {
 }
 
 const WINDOW = 32;
-const STARTING: EngineStatus = {
-  t: "engine",
-  state: "starting",
-  detail: "",
-  model: null,
-  models: [],
-  infos: [],
-};
-
-export class Session implements RoomClient {
+export class Session extends RoomCopy implements RoomClient {
   readonly roomId: string;
-  engine = STARTING;
-  disk: DiskState = "ok";
-  limits: Limits | null = null;
-  name: string;
-  color: string;
-  connection: ConnectionState = "connecting";
-  connectionReason = "";
-  closeCode = 0;
   #badge = "";
   /** By how much this clock is behind the server's. */
   #behindMs = 0;
   /** Who waits for a link, by the id of what asked for it. */
   readonly #awaited = new Map<string, (link: string | null) => void>();
   readonly #ports: SessionPorts;
-  readonly #replica: Replica;
-  readonly #company = new Company();
   readonly #ephemeral = new Ephemeral();
-  readonly #previews = new Previews();
-  readonly #emitter = new Emitter();
   #joining: Joining | null = null;
-  #history: History = { t: "history", undo: 0, redo: 0 };
   /** The confirmed state can't be trusted: ask for a snapshot. */
   #isLost = true;
-  #status = "";
 
   constructor(roomId: string, ports: SessionPorts, profile: Profile) {
+    super(ports, profile);
     this.roomId = roomId;
-    this.name = profile.name;
-    this.color = profile.color;
     this.#ports = ports;
-    this.#replica = new Replica(ports.keeper, ports.newId);
   }
 
-  get records(): ReadonlyMap<RecordId, RoomRecord> {
-    return this.#replica.view;
-  }
-  get peers() {
-    return this.#company.peers;
-  }
-  get ink() {
-    return this.#company.ink;
-  }
-  get previews(): ReadonlyMap<string, PreviewMessage> {
-    return this.#previews.latest;
-  }
-  get model(): ModelInfo | null {
-    const access = this.records.get(":access:room");
-    const chosen = access?.type === "access" ? access.model : "";
-    return this.engine.infos.find((info) => info.id === chosen) ?? this.engine.model;
-  }
-  get person(): string {
-    return this.#replica.person;
-  }
-  /** Until the server has said so, people are taken for what most are. */
-  get role(): Role {
-    return this.#company.self?.role ?? "editor";
-  }
-  get isMuted(): boolean {
-    return this.#company.self?.muted ?? false;
-  }
-  get mayChange(): boolean {
-    return this.role !== "viewer" && !this.isMuted;
-  }
-  get mayTalk(): boolean {
-    const access = this.records.get(":access:room");
-    const letsViewers = access?.type === "access" && access.talk;
-    return !this.isMuted && (this.role !== "viewer" || letsViewers);
-  }
   get now(): number {
     return this.#ports.now() + this.#behindMs;
-  }
-  get unsaved(): number {
-    return this.#replica.outbox.unsaved;
-  }
-  get canUndo(): boolean {
-    return this.#depths().undo > 0;
-  }
-  get canRedo(): boolean {
-    return this.#depths().redo > 0;
-  }
-
-  on<E extends keyof RoomEvents>(event: E, listener: RoomEvents[E]): () => void {
-    return this.#emitter.on(event, listener);
   }
 
   // --- commands ---------------------------------------------------------------------------
@@ -186,25 +80,25 @@ export class Session implements RoomClient {
     const fault = this.#faultOf(changes);
     if (fault !== null) {
       this.#withdrawInk(changes);
-      this.#emitter.emit("refused", "invalid", `This can't be done: ${fault}.`);
+      this.emitter.emit("refused", "invalid", fault);
       return this.#ports.newId();
     }
     const ids = inPieces(changes, this.limits?.message_bytes).map((piece) => {
       const id = this.#ports.newId();
-      this.#show(this.#replica.submit(id, piece));
+      this.show(this.replica.submit(id, piece));
       return id;
     });
     for (const change of changes) if (change.c === "put") this.#ephemeral.finish(change.record.id);
     this.#ports.workWaits();
-    this.#showStatus();
+    this.showStatus();
     return ids[0] ?? this.#ports.newId();
   }
 
   setText(id: RecordId, field: TextField, text: string): void {
     if (this.#mayOnlyWatch()) return;
-    this.#show(this.#replica.setText(id, field, clean(text, MAX_TEXT[field])));
+    this.show(this.replica.setText(id, field, clean(text, MAX_TEXT[field])));
     this.#ports.workWaits();
-    this.#showStatus();
+    this.showStatus();
   }
 
   undo(): void {
@@ -269,7 +163,7 @@ export class Session implements RoomClient {
     this.#ephemeral.rename();
     this.#ports.keepProfile({ name: this.name, color: this.color });
     this.#ports.ephemeralWaits();
-    this.#showStatus();
+    this.showStatus();
   }
 
   sendInk(stroke: RecordId, style: InkStyle, points: readonly Point[]): void {
@@ -324,7 +218,7 @@ export class Session implements RoomClient {
   /** The message to begin a connection with. */
   opened(key: Uint8Array): Hello {
     this.#joining = null;
-    const { epoch, seq } = this.#replica;
+    const { epoch, seq } = this.replica;
     const resume = this.#isLost ? null : { epoch, seq };
     return {
       t: "hello",
@@ -340,13 +234,13 @@ export class Session implements RoomClient {
   closed(state: "connecting" | "offline" | "refused", reason: string, code = 0): void {
     this.closeCode = code;
     this.#joining = null;
-    this.#replica.disconnected();
+    this.replica.disconnected();
     this.connection = state;
     this.connectionReason = reason;
-    this.#company.meet([], "");
-    this.#emitter.emit("people");
-    this.#emitter.emit("ink");
-    this.#showStatus();
+    this.company.meet([], "");
+    this.emitter.emit("people");
+    this.emitter.emit("ink");
+    this.showStatus();
   }
 
   /** Something went wrong with what is here: the next connection starts from a snapshot. */
@@ -356,23 +250,23 @@ export class Session implements RoomClient {
 
   /** Edits that an earlier page left behind. */
   adopt(works: readonly LastingWork[]): void {
-    this.#show(this.#replica.adopt(works));
+    this.show(this.replica.adopt(works));
     this.#ports.workWaits();
-    this.#showStatus();
+    this.showStatus();
   }
 
   /** From here on one op at a time: one of those on their way broke the last connection. */
   suspect(): void {
-    this.#replica.outbox.window = 1;
+    this.replica.outbox.window = 1;
   }
 
   get isSuspicious(): boolean {
-    return this.#replica.outbox.window === 1;
+    return this.replica.outbox.window === 1;
   }
 
   /** Whether there is work that may be sent now. */
   get hasOutgoing(): boolean {
-    return this.#maySend && this.#replica.outbox.next !== undefined;
+    return this.#maySend && this.replica.outbox.next !== undefined;
   }
 
   /** Whoever sends work that can't be saved is disconnected. */
@@ -382,13 +276,13 @@ export class Session implements RoomClient {
 
   /** Whether this is an edit of the room that waits for its answer. */
   isPending(id: string): boolean {
-    const entry = this.#replica.outbox.find(id);
+    const entry = this.replica.outbox.find(id);
     return entry !== undefined && isLasting(entry.work);
   }
 
   /** The only work that was on its way, where there was just one. */
   get suspectedId(): string | undefined {
-    const [first, ...more] = this.#replica.outbox.inFlight;
+    const [first, ...more] = this.replica.outbox.inFlight;
     if (first === undefined || more.length > 0 || first.work.t === "cancel") return undefined;
     return first.work.id;
   }
@@ -396,14 +290,14 @@ export class Session implements RoomClient {
   /** Take back what the server can't take. */
   giveUp(id: string, code: string, reason: string): void {
     this.#refused({ t: "refused", id, code, reason });
-    this.#showStatus();
+    this.showStatus();
   }
 
   /** Work to be sent now, in order; undefined where nothing is due or nobody is connected. */
   takeOutgoing(): ClientMessage | undefined {
     if (!this.#maySend) return undefined;
-    const message = this.#replica.takeNext();
-    this.#showStatus();
+    const message = this.replica.takeNext();
+    this.showStatus();
     return message;
   }
 
@@ -435,7 +329,7 @@ export class Session implements RoomClient {
         this.#refused(message);
         break;
       case "history":
-        this.#history = message;
+        this.history = message;
         break;
       case "invited":
         this.#told(message.id, message.link);
@@ -449,8 +343,8 @@ export class Session implements RoomClient {
         this.#ports.workWaits();
         break;
       case "preview":
-        if (this.#previews.show(message, this.records.get(message.job))) {
-          this.#emitter.emit("previews");
+        if (this.emerging.show(message, this.records.get(message.job))) {
+          this.emitter.emit("previews");
         }
         break;
       case "joined":
@@ -458,29 +352,29 @@ export class Session implements RoomClient {
       case "peer_presence":
       case "peer_look":
       case "peer_ink":
-        this.#accompanied(message);
+        this.accompanied(message);
         break;
       case "gathered":
-        this.#emitter.emit("gathered", message.session);
+        this.emitter.emit("gathered", message.session);
         break;
       case "pong":
         break;
     }
-    this.#showStatus();
+    this.showStatus();
   }
 
   #welcomed(welcome: Welcome): void {
     this.#joining = { welcome, records: [], applied: [], disk: "ok" };
-    this.#replica.person = welcome.person;
+    this.replica.person = welcome.person;
     this.#badge = welcome.badge;
     this.#behindMs = welcome.now_ms - this.#ports.now();
     this.limits = welcome.limits;
     this.engine = welcome.engine;
-    this.#previews.latest.clear();
-    this.#company.meet(welcome.people, welcome.session);
-    this.#emitter.emit("people");
-    this.#emitter.emit("ink");
-    this.#emitter.emit("previews");
+    this.emerging.latest.clear();
+    this.company.meet(welcome.people, welcome.session);
+    this.emitter.emit("people");
+    this.emitter.emit("ink");
+    this.emitter.emit("previews");
   }
 
   #ready(seq: number): void {
@@ -489,12 +383,12 @@ export class Session implements RoomClient {
     this.#joining = null;
     const { welcome, records, applied } = joining;
     if (welcome.mode === "snapshot") {
-      this.#show(this.#replica.reset(welcome.epoch, welcome.seq, records));
-    } else if (welcome.epoch !== this.#replica.epoch) {
-      throw new DesyncError(`expected the epoch ${this.#replica.epoch}, got ${welcome.epoch}`);
+      this.show(this.replica.reset(welcome.epoch, welcome.seq, records));
+    } else if (welcome.epoch !== this.replica.epoch) {
+      throw new DesyncError(`expected the epoch ${this.replica.epoch}, got ${welcome.epoch}`);
     }
     for (const message of applied) this.#applied(message);
-    this.#replica.caughtUp(seq);
+    this.replica.caughtUp(seq);
     this.#isLost = false;
     this.#ephemeral.restart();
     this.disk = joining.disk;
@@ -507,86 +401,28 @@ export class Session implements RoomClient {
   #applied(message: Applied): void {
     // A snapshot is taken in as one, when all of it is there.
     if (this.#joining?.welcome.mode === "snapshot") this.#joining.applied.push(message);
-    else this.#show(this.#replica.applied(message));
+    else this.show(this.replica.applied(message));
     this.#ports.workWaits();
   }
 
   #acknowledged({ id, seq }: Ack): void {
     // It was made, but the answer with the link got lost: it can be revoked and made anew.
     this.#told(id, null);
-    this.#show(this.#replica.ack(id, seq));
-    if (this.#replica.outbox.entries.length === 0) this.#replica.outbox.window = WINDOW;
+    this.show(this.replica.ack(id, seq));
+    if (this.replica.outbox.entries.length === 0) this.replica.outbox.window = WINDOW;
     this.#ports.workWaits();
   }
 
   #refused({ id, code, reason }: Refused): void {
     this.#told(id, null);
-    const { work, changes } = this.#replica.refused(id, code);
+    const { work, changes } = this.replica.refused(id, code);
     if (work?.t === "op") this.#withdrawInk(work.changes);
-    this.#show(changes);
+    this.show(changes);
     this.#ports.workWaits();
-    if (work !== undefined) this.#emitter.emit("refused", code, reason);
-  }
-
-  #accompanied(
-    message: Extract<
-      ServerMessage,
-      { t: "joined" | "left" | "peer_presence" | "peer_look" | "peer_ink" }
-    >,
-  ): void {
-    switch (message.t) {
-      case "joined":
-        this.#company.join(message.person);
-        break;
-      case "left":
-        this.#company.leave(message.session);
-        this.#emitter.emit("ink");
-        break;
-      case "peer_presence":
-        this.#company.move(message);
-        break;
-      case "peer_look":
-        this.#company.look(message);
-        break;
-      case "peer_ink":
-        if (!this.records.has(message.stroke)) this.#company.draw(message);
-        this.#emitter.emit("ink");
-        return;
-    }
-    this.#emitter.emit("people");
+    if (work !== undefined) this.emitter.emit("refused", code, reason);
   }
 
   // --- telling ----------------------------------------------------------------------------
-
-  /** Ink goes in the same turn in which its record comes, so that nothing flickers. */
-  #show(changes: readonly RecordChange[]): void {
-    if (changes.length === 0) return;
-    let hasLanded = false;
-    for (const { id, after } of changes) {
-      if (after !== undefined) hasLanded = this.#company.land(id) || hasLanded;
-    }
-    const hasEnded = this.#previews.follow(changes);
-    this.#emitter.emit("records", changes);
-    if (hasLanded) this.#emitter.emit("ink");
-    if (hasEnded) this.#emitter.emit("previews");
-  }
-
-  #showStatus(): void {
-    const { undo, redo } = this.#depths();
-    const status = JSON.stringify([
-      [this.connection, this.connectionReason, this.unsaved, undo > 0, redo > 0],
-      [this.engine, this.disk, this.limits, this.person, this.name, this.color],
-      [this.role, this.isMuted, this.closeCode],
-    ]);
-    if (status === this.#status) return;
-    this.#status = status;
-    this.#emitter.emit("status");
-  }
-
-  #depths(): Depths {
-    const pending = this.#replica.outbox.entries.map(({ work }) => work);
-    return depthsAfter(this.#history, pending);
-  }
 
   #told(id: string, link: string | null): void {
     this.#awaited.get(id)?.(link);
@@ -600,14 +436,14 @@ export class Session implements RoomClient {
       this.role === "viewer"
         ? ["viewer", "You may watch here, not change anything: ask a host."]
         : ["muted", "A host has muted you: ask them."];
-    this.#emitter.emit("refused", code, reason);
+    this.emitter.emit("refused", code, reason);
     return true;
   }
 
   #push(work: Work): void {
-    this.#replica.push(work);
+    this.replica.push(work);
     this.#ports.workWaits();
-    this.#showStatus();
+    this.showStatus();
   }
 
   #faultOf(changes: readonly Change[]): string | null {

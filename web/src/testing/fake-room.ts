@@ -164,6 +164,7 @@ export class FakeRoom implements RoomClient {
       seed: 1,
       prompt: "",
       reason: "",
+      code: "",
     };
     this.apply([{ c: "put", record }]);
     this.onGenerate(frame, id);

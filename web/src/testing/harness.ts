@@ -54,7 +54,18 @@ async function emerge(frameId: RecordId, job: RecordId): Promise<void> {
   }
   for (let index = 0; index < count; index++) {
     const blob = room.addBlob(await encoded(picture(256, 1, 40 + 80 * index), "image/png"));
-    const at = { x, y, w, h, prompt: frame.prompt, live: false, masked: false, above: "", strip: "", num_previews: 0 };
+    const at = {
+      x,
+      y,
+      w,
+      h,
+      prompt: frame.prompt,
+      live: false,
+      masked: false,
+      above: "",
+      strip: "",
+      num_previews: 0,
+    };
     const id = room.newId();
     const record: Candidate = {
       ...at,

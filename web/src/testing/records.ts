@@ -6,6 +6,7 @@ import type {
   ImageRecord,
   JobRecord,
   MaskStroke,
+  Note,
   Stroke,
 } from "../protocol/messages";
 import { encodePoints } from "../protocol/strokes";
@@ -106,6 +107,7 @@ export function job(id: string, frameId: string, fields: Partial<JobRecord> = {}
     seed: 0,
     prompt: "",
     reason: "",
+    code: "",
     ...fields,
   };
 }
@@ -133,4 +135,9 @@ export function candidate(id: string, jobId: string, fields: Partial<Candidate> 
     state: "open",
     ...fields,
   };
+}
+
+export function note(id: string, fields: Partial<Note> = {}): Note {
+  const look = { z: "a0", x: 0, y: 0, text: "", color: "#ffe27a" };
+  return { type: "note", id, by: "", ...look, ...fields };
 }

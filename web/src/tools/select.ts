@@ -7,6 +7,7 @@ import {
   frameAt,
   frameEdgeAt,
   handleAt,
+  notesIn,
   paintedAt,
   recordsIn,
   selectableBounds,
@@ -86,6 +87,21 @@ export class SelectTool implements Tool {
     view.settle();
   }
 
+  /** What is selected goes along with something that is dragged by other means. */
+  carry(by: Point): void {
+    const { desk } = this.#bench;
+    if (desk.drag === null) this.#lift(desk.selection);
+    desk.drag = by;
+  }
+
+  /** What was carried stays where it is now. */
+  putDown(): void {
+    const { desk, room } = this.#bench;
+    const changes = desk.drag ? this.#moved(desk.drag) : [];
+    if (changes.length > 0) room.submit(changes);
+    this.cancel();
+  }
+
   /** What a click here takes: a frame's edge first, a thing that is seen next, then a frame. */
   hitAt(at: Point): RecordId | null {
     const { view } = this.#bench;
@@ -123,10 +139,11 @@ export class SelectTool implements Tool {
   }
 
   #stretch(gesture: Gesture & { kind: "marquee" }, sample: Sample): void {
-    const { desk, view } = this.#bench;
+    const { desk, room, view } = this.#bench;
     const box = boxFromCorners(gesture.start.at, sample.at);
     desk.marquee = box;
-    desk.select([...gesture.kept, ...recordsIn(view.scene, view.gallery.frames, box)]);
+    const drawn = recordsIn(view.scene, view.gallery.frames, box);
+    desk.select([...gesture.kept, ...drawn, ...notesIn(room.records.values(), box)]);
   }
 
   #drag(start: Sample, { at, shift }: Sample): void {
@@ -182,7 +199,7 @@ export function deleteSelection({ desk, room, view }: Pick<Bench, "desk" | "room
   if (changes.length > 0) room.submit(changes);
 }
 
-function toggled(selection: ReadonlySet<RecordId>, id: RecordId): Set<RecordId> {
+export function toggled(selection: ReadonlySet<RecordId>, id: RecordId): Set<RecordId> {
   const next = new Set(selection);
   if (!next.delete(id)) next.add(id);
   return next;

@@ -5,7 +5,17 @@
  */
 
 import { createSubscriber } from "svelte/reactivity";
-import type { Access, Deed, Invite, Member, RecordId, Role, Timer } from "../protocol/messages";
+import { inOrder } from "../canvas/scene";
+import type {
+  Access,
+  Deed,
+  Invite,
+  Layer,
+  Member,
+  RecordId,
+  Role,
+  Timer,
+} from "../protocol/messages";
 import type { RoomClient } from "../sync/room-client";
 
 /** Somebody in the people list, however many connections they have. */
@@ -74,6 +84,10 @@ export class Council {
     return this.#records("access")[0] ?? BLANK;
   }
 
+  get layers(): Layer[] {
+    return this.#records("layer").sort(inOrder);
+  }
+
   get invites(): Invite[] {
     return this.#records("invite");
   }
@@ -113,7 +127,7 @@ export class Council {
     return `${location.origin}${location.pathname}`;
   }
 
-  #records<T extends "access" | "invite" | "member">(type: T) {
+  #records<T extends "access" | "invite" | "layer" | "member">(type: T) {
     this.#onRecords();
     const found = [...this.#room.records.values()].filter((record) => record.type === type);
     return found as Extract<(typeof found)[number], { type: T }>[];

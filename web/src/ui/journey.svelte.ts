@@ -1,6 +1,7 @@
 /** A journey over what a room was, as Svelte sees it: where it stands, and what can be done there. */
 
-import type { Moment, RecordId, RoomRecord, Version } from "../protocol/messages";
+import type { Moment, Note, RecordId, RoomRecord, Version } from "../protocol/messages";
+import { Board } from "../sync/board";
 import { Emitter } from "../sync/emitter";
 import type { Past } from "../sync/past";
 import type { RoomClient, RoomEvents, Showable } from "../sync/room-client";
@@ -54,6 +55,13 @@ export class Journey implements Showable {
     const first = this.#past.moments[0]?.seq ?? 0;
     const found = [...this.#room.records.values()].filter((record) => record.type === "version");
     return found.filter(({ seq }) => seq >= first).sort((a, b) => a.seq - b.seq);
+  }
+
+  /** As they were then, lowest first. */
+  get notes(): Note[] {
+    // The past has moved when this has.
+    void this.#at;
+    return new Board(this.#past.records).notes;
   }
 
   placeOf({ seq }: Version): number {

@@ -1,27 +1,13 @@
-/**
- * One open room at one screen: room, desk, view and tools wired together, as Svelte sees them.
- *
- * Its getters subscribe: a component that reads one is drawn again when that changes.
- */
+/** One open room at one screen: room, desk, view and tools wired together, and what people do. */
 
-import { createSubscriber } from "svelte/reactivity";
-import { boxToScreen, fitted, type Insets, toCanvas, visibleBox, zoomedAt } from "../canvas/camera";
+import { fitted, toCanvas, visibleBox, zoomedAt } from "../canvas/camera";
 import { type Box, boxCenter, type Point, unionBoxes } from "../canvas/geometry";
-import { recordsIn } from "../canvas/hit";
-import { View } from "../canvas/view";
-import {
-  type Candidate,
-  CLOSE,
-  type Comment,
-  type Frame,
-  type JobRecord,
-  type RecordId,
-} from "../protocol/messages";
-import { isAboutPeople } from "../protocol/schema";
+import { notesIn, recordsIn } from "../canvas/hit";
+import type { Candidate, Comment, Frame, RecordId } from "../protocol/messages";
 import type { RoomClient } from "../sync/room-client";
 import { InkTool } from "../tools/brush";
-import { Desk, type ToolName } from "../tools/desk";
-import { FrameTool, placeFrame, selectedFrame, usualSize } from "../tools/frames";
+import type { ToolName } from "../tools/desk";
+import { FrameTool, placeFrame, usualSize } from "../tools/frames";
 import { LaserTool } from "../tools/laser";
 import { PanTool } from "../tools/pan";
 import { placePictures } from "../tools/placing";
@@ -29,66 +15,25 @@ import { Pointers } from "../tools/pointers";
 import { deleteSelection, SelectTool } from "../tools/select";
 import { PlaceTool } from "../tools/sticking";
 import type { Bench, Tool } from "../tools/tool";
-import { Council } from "./council.svelte";
-import { Following } from "./following.svelte";
 import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
-import { Polling } from "./polling.svelte";
-import { Talk } from "./talk.svelte";
+import { refusalText } from "./reasons";
+import { Sights } from "./sights.svelte";
 
 /** What is seen of an empty canvas. */
 const START: Box = { x: -512, y: -384, w: 1024, h: 768 };
-const TOAST_MS = 7_000;
-const MAX_TOASTS = 4;
-const NARROW_PX = 720;
-const PANEL_PX = 344;
 
-export interface Toast {
-  readonly id: number;
-  readonly text: string;
-}
-
-export interface Progress {
-  readonly step: number;
-  readonly steps: number;
-}
-
-export class Studio {
-  readonly room: RoomClient;
-  readonly council: Council;
-  readonly talk: Talk;
-  readonly polling: Polling;
-  readonly following: Following;
-  /** Going back over what the room was, while that is open. */
-  journey = $state.raw<Journey | null>(null);
-  readonly desk = new Desk();
-  readonly view: View;
+export class Studio extends Sights {
+  readonly selecting: SelectTool;
   readonly tools: Readonly<Record<ToolName, Tool>>;
   readonly #pointers: Pointers;
   readonly #stops: (() => void)[] = [];
-  #toasts = $state.raw<readonly Toast[]>([]);
-  #lastToast = 0;
   /** The tool of somebody who may only watch at the moment; null for all others. */
   #heldBefore: ToolName | null = null;
-  /** The frame whose prompt should get the focus. */
-  promptFor = $state.raw<RecordId | null>(null);
-  /** Heights of the tools with their settings, and of the panel of the selected frame. */
-  footerPx = $state.raw(0);
-  panelPx = $state.raw(0);
-
-  readonly #onStatus: () => void;
-  readonly #onPeople: () => void;
-  readonly #onRecords: () => void;
-  readonly #onHeld: () => void;
-  readonly #onDraw: () => void;
 
   constructor(room: RoomClient, container: HTMLElement) {
-    this.room = room;
-    this.council = new Council(room);
-    this.talk = new Talk(room);
-    this.polling = new Polling(room);
-    this.view = new View(room, this.desk, container);
+    super(room, container);
     const bench: Bench = {
       room,
       desk: this.desk,
@@ -98,8 +43,9 @@ export class Studio {
         this.promptFor = frame;
       },
     };
+    this.selecting = new SelectTool(bench);
     this.tools = {
-      select: new SelectTool(bench),
+      select: this.selecting,
       pan: new PanTool(bench),
       brush: new InkTool(bench, "brush"),
       eraser: new InkTool(bench, "eraser"),
@@ -109,181 +55,17 @@ export class Studio {
       laser: new LaserTool(bench),
       comment: new PlaceTool((at) => this.#beginThread(at)),
     };
-    this.following = new Following(room, this.view);
     this.#pointers = new Pointers(this.view.element, {
       view: this.view,
       tool: () => this.tools[this.desk.tool],
       setCursor: (at) => room.setCursor(at ? [at.x, at.y] : null, this.desk.tool),
     });
-    this.#onStatus = createSubscriber((update) => room.on("status", update));
-    this.#onPeople = createSubscriber((update) => room.on("people", update));
-    this.#onRecords = createSubscriber((update) => room.on("records", update));
-    this.#onHeld = createSubscriber((update) => this.desk.onHeld(update));
-    this.#onDraw = createSubscriber((update) => this.view.onDraw(update));
     this.#listen();
     this.#startInTheMiddle();
     this.#introduce();
   }
 
-  // --- what components read -----------------------------------------------------------------
-
-  get connection() {
-    this.#onStatus();
-    const { connection, connectionReason, closeCode, unsaved } = this.room;
-    return { state: connection, reason: connectionReason, code: closeCode, unsaved };
-  }
-
-  /** Why nothing can be saved, or null. */
-  get diskTrouble(): "full" | "failing" | null {
-    this.#onStatus();
-    const { connection, closeCode, disk } = this.room;
-    if (connection === "online") return disk === "ok" ? null : disk;
-    // Closed because of the disk, and coming back to hear more.
-    if (connection !== "offline" || closeCode !== CLOSE.cannotSave) return null;
-    return disk === "ok" ? "failing" : disk;
-  }
-
-  get canUndo(): boolean {
-    this.#onStatus();
-    return this.room.canUndo;
-  }
-
-  get canRedo(): boolean {
-    this.#onStatus();
-    return this.room.canRedo;
-  }
-
-  get engine() {
-    this.#onStatus();
-    return this.room.engine;
-  }
-
-  get model() {
-    this.#onStatus();
-    return this.room.model;
-  }
-
-  get me() {
-    this.#onStatus();
-    this.#onPeople();
-    const { name, color } = this.room;
-    return { name, color };
-  }
-
-  get peers() {
-    this.#onPeople();
-    return [...this.room.peers.values()];
-  }
-
-  /** What somebody is called who is here; "" for all others. */
-  nameOf(person: string): string {
-    if (person === this.room.person) return this.me.name;
-    return this.peers.find((peer) => peer.person === person)?.name ?? "";
-  }
-
-  get isEmpty(): boolean {
-    this.#onRecords();
-    for (const record of this.room.records.values()) {
-      const isApart = ["layer", "chat", "version"].includes(record.type);
-      if (!isApart && !isAboutPeople(record)) return false;
-    }
-    return true;
-  }
-
-  /** Desk, for reading what is held. */
-  get held(): Desk {
-    this.#onHeld();
-    return this.desk;
-  }
-
-  /** The only selected frame. */
-  get frame(): Frame | undefined {
-    this.#onHeld();
-    this.#onRecords();
-    return selectedFrame({ desk: this.desk, view: this.view });
-  }
-
-  /** Frames that have pictures to choose from or in the making. */
-  get framesWithPictures(): Frame[] {
-    this.#onRecords();
-    const { gallery } = this.view;
-    return gallery.frames.filter(
-      ({ id }) => gallery.openCandidates(id).length > 0 || gallery.isBusy(id),
-    );
-  }
-
-  candidates(frame: RecordId): Candidate[] {
-    this.#onRecords();
-    return this.view.gallery.openCandidates(frame);
-  }
-
-  chosen(frame: RecordId): Candidate | undefined {
-    this.#onRecords();
-    this.#onDraw();
-    return this.view.gallery.chosen(frame);
-  }
-
-  isHidden(frame: RecordId): boolean {
-    this.#onDraw();
-    return this.view.gallery.isHidden(frame);
-  }
-
-  job(frame: RecordId): JobRecord | undefined {
-    this.#onRecords();
-    return this.view.gallery.jobOf(frame);
-  }
-
-  isBusy(frame: RecordId): boolean {
-    this.#onRecords();
-    return this.view.gallery.isBusy(frame);
-  }
-
-  hasMask(frame: RecordId): boolean {
-    this.#onRecords();
-    return this.view.gallery.masksOf(frame).length > 0;
-  }
-
-  /** How far the picture of this number has come; null before its first preview. */
-  progress(frame: RecordId, index?: number): Progress | null {
-    this.#onDraw();
-    const young = this.view.emerging
-      .of(frame)
-      .find((one) => index === undefined || one.index === index);
-    return young ? { step: young.step, steps: young.steps } : null;
-  }
-
-  get zoom(): number {
-    this.#onDraw();
-    return this.view.camera.zoom;
-  }
-
-  /** Where on the screen a part of the canvas is. */
-  onScreen(box: Box): Box {
-    this.#onDraw();
-    return boxToScreen(this.view.camera, box);
-  }
-
-  get size() {
-    this.#onDraw();
-    return this.view.size;
-  }
-
-  get toasts(): readonly Toast[] {
-    return this.#toasts;
-  }
-
   // --- what people do -----------------------------------------------------------------------
-
-  say(text: string): void {
-    const toast = { id: ++this.#lastToast, text };
-    const others = this.#toasts.filter((other) => other.text !== text);
-    this.#toasts = [...others, toast].slice(-MAX_TOASTS);
-    setTimeout(() => this.dismiss(toast.id), TOAST_MS);
-  }
-
-  dismiss(id: number): void {
-    this.#toasts = this.#toasts.filter((toast) => toast.id !== id);
-  }
 
   /** Take another tool; what is being drawn with the one before it is kept. */
   pick(tool: ToolName): void {
@@ -328,10 +110,11 @@ export class Studio {
   }
 
   selectAll(): void {
-    const box = this.view.contentBox();
+    const box = this.#contentBox();
     if (!box) return;
     this.pick("select");
-    this.desk.select(recordsIn(this.view.scene, this.view.gallery.frames, box));
+    const drawn = recordsIn(this.view.scene, this.view.gallery.frames, box);
+    this.desk.select([...drawn, ...notesIn(this.room.records.values(), box)]);
   }
 
   /** Show the picture before or after the one that is shown. */
@@ -431,17 +214,6 @@ export class Studio {
     this.view.fit(this.insets, this.#contentBox());
   }
 
-  /** Whether the panel of the selected frame lies above the tools, not beside the canvas. */
-  get isNarrow(): boolean {
-    return this.size.width < NARROW_PX;
-  }
-
-  /** What the panels cover. */
-  get insets(): Insets {
-    if (this.isNarrow) return { top: 84, right: 20, bottom: 340, left: 20 };
-    return { top: 88, right: this.frame ? PANEL_PX + 24 : 40, bottom: 150, left: 40 };
-  }
-
   close(): void {
     for (const stop of this.#stops) stop();
     this.#pointers.close();
@@ -453,7 +225,7 @@ export class Studio {
   #listen(): void {
     this.#stops.push(
       listenToKeys(this),
-      this.room.on("refused", (code, reason) => this.say(refusal(code) ?? reason)),
+      this.room.on("refused", (code, reason) => this.say(refusalText(speech.words, code, reason))),
       this.room.on("status", () => this.#followRole()),
       this.room.on("records", () => this.#forgetDeleted()),
     );
@@ -527,10 +299,4 @@ export class Studio {
     const kept = [...selection].filter((id) => this.room.records.has(id));
     if (kept.length < selection.size) this.desk.select(kept);
   }
-}
-
-/** A refusal in the language of the page, where there are words for it. */
-function refusal(code: string): string | undefined {
-  const { refusals } = speech.words;
-  return Object.hasOwn(refusals, code) ? refusals[code as keyof typeof refusals] : undefined;
 }

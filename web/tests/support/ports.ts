@@ -2,7 +2,8 @@
 
 import type { ServerMessage, Welcome } from "../../src/protocol/messages";
 import type { RoomRecord } from "../../src/protocol/records";
-import { Session, type SessionPorts } from "../../src/sync/session";
+import { Session } from "../../src/sync/session";
+import type { SessionPorts } from "../../src/sync/session-ports";
 import type { LastingWork } from "../../src/sync/work";
 
 export function makeWelcome(fields: Partial<Welcome> = {}): Welcome {

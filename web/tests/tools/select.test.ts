@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { dragged, fakeBench, sample } from "../../src/testing/fake-bench";
-import { candidate, frame, image, mask, stroke } from "../../src/testing/records";
+import { candidate, frame, image, mask, note, stroke } from "../../src/testing/records";
 import { deleteSelection, SelectTool } from "../../src/tools/select";
 
 const line = [
@@ -38,6 +38,51 @@ test("a drag over nothing selects what it touches", () => {
   dragged(bench, new SelectTool(bench), places);
   expect([...bench.desk.selection]).toEqual(["a"]);
   expect(bench.desk.marquee).toBeNull();
+});
+
+test("T6 a drag over nothing selects the notes that it touches, and all are moved together", () => {
+  const far = note("far", { x: 900 });
+  const bench = fakeBench(stroke("a", line), note("n", { x: 50, y: 60 }), far);
+  const tool = new SelectTool(bench);
+  const places = [
+    [-50, -50],
+    [20, 20],
+    [60, 70],
+  ] as const;
+  dragged(bench, tool, places);
+  expect([...bench.desk.selection]).toEqual(["a", "n"]);
+  const moves = [
+    [50, 0],
+    [55, 5],
+    [60, 10],
+  ] as const;
+  dragged(bench, tool, moves);
+  expect(bench.room.ops).toEqual([
+    [
+      { c: "patch", id: "a", fields: { x: 10, y: 10 } },
+      { c: "patch", id: "n", fields: { x: 60, y: 70 } },
+    ],
+  ]);
+});
+
+test("T6 what is selected with a note goes along with it", () => {
+  const bench = fakeBench(stroke("a", line), note("n"));
+  bench.desk.select(["a", "n"]);
+  const tool = new SelectTool(bench);
+  tool.carry({ x: 3, y: 4 });
+  tool.carry({ x: 30, y: 40 });
+  expect(bench.view.scene.isLifted("a")).toBe(true);
+  tool.putDown();
+  expect(bench.room.ops).toEqual([
+    [
+      { c: "patch", id: "a", fields: { x: 30, y: 40 } },
+      { c: "patch", id: "n", fields: { x: 30, y: 40 } },
+    ],
+  ]);
+  expect(bench.desk.drag).toBeNull();
+  expect(bench.view.scene.isLifted("a")).toBe(false);
+  tool.putDown();
+  expect(bench.room.ops).toHaveLength(1);
 });
 
 test("dragging a selected thing moves all that is selected, in one op", () => {
