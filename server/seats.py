@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 Later = Callable[[float, Callable[[], None]], object]
 """Runs something so many seconds later; 0: at the end of this turn of the event loop."""
 
-MOVES_S = 0.008
-"""How long a cursor may wait for others of its room: half a frame of a screen."""
+MOVES_S = 0.016
+"""How long a cursor may wait for others of its room: a frame of a screen."""
 
 
 class Seat:

@@ -101,7 +101,10 @@ def measure(
     ):
         for name in only:
             _say(f"{name} ...")
-            bench.run(name, serving.all)
+            try:
+                bench.run(name, serving.all)
+            except LoadError as error:
+                bench.by_server[name] = {"failed": str(error)}
         peers = servers.versions() if len(serving.all) > len((OURS, LIMIT)) else {}
         without = serving.without
     return {

@@ -15,6 +15,7 @@ import msgspec
 from scripts.benchmarks.load import yjs
 from scripts.benchmarks.load.frames import frame
 from server.core.ids import new_id
+from server.core.messages import InkStyle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class Atelier(Dialect):
         return {**hello, "resume": resume} if resume else hello
 
     def ink(self, room: str, writer: int, num_bytes: int = 0) -> Iterator[bytes]:
-        style = {"kind": "stroke", "size": 4.0, "color": "#1e1e1e"}
+        style = msgspec.to_builtins(InkStyle(kind="stroke", size=4.0))
         stroke, number = "", 0
         while True:
             first = number % self.stroke_points

@@ -22,6 +22,8 @@ WARM_S = 0.5
 WINDOW = 32
 """Points of one writer in a saturated room that its reader hasn't seen."""
 STUCK_S = 5.0
+STAGGER = 13
+"""Points between the ends of two writers' strokes."""
 SEED = 20
 
 
@@ -132,7 +134,10 @@ def _write(crowd: Crowd, writer: _Writer, shape: Shape) -> None:
     writer.line.send(frame)
     writer.num_sent += 1
     dialect = crowd.dialect
-    if shape.strokes and type(dialect) is Atelier and not writer.num_sent % dialect.stroke_points:
+    if not shape.strokes or type(dialect) is not Atelier:
+        return
+    # Not all at the same moment.
+    if not (writer.num_sent + writer.number * STAGGER) % dialect.stroke_points:
         op, put = dialect.strokes(1, dialect.stroke_points)
         crowd.asked_at[op.encode()] = time.perf_counter()
         writer.line.send(put)
