@@ -120,7 +120,7 @@ def rooms(field: Field, num_rooms: int) -> dict[str, Any]:
     runs = compete(
         arms(field, "ours", "superseding", "requests"),
         lambda seed: loads.rooms(
-            loads.Maker(field.side_px, 7000 + seed), num_rooms, per_s, field.seconds
+            loads.Maker(field.side_px, 7000 + seed), num_rooms, per_s, field.seconds, field.pace
         ),
         field.repeats if num_rooms == 12 else field.few,
     )
@@ -163,7 +163,7 @@ def _light_rooms(
     think = random.Random(seed)
 
     def again(record: Record, now_s: float) -> Request | None:
-        at_s = now_s + think.expovariate(1 / think_s)
+        at_s = now_s + field.pace * think.expovariate(1 / think_s)
         if record.job.room == "hog" or at_s > field.seconds:
             return None
         return loads.Request(at_s, maker.job(record.job.room))

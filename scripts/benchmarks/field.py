@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scripts.benchmarks.arms.parts import Arm, Emit, Parts
 
 CURVE = (1, 2, 3, 4, 6, 8, 12, 16)
+USUAL_FORWARD_S = 0.015
 Curve = dict[int, float]
 """Seconds of a bare forward by its number of rows."""
 
@@ -32,7 +33,7 @@ class Field:
     side_px: int
     threads: int
     seconds: float
-    """How long a load is played."""
+    """How long a load is played; given for a machine on which a row takes `USUAL_FORWARD_S`."""
     repeats: int
     curve: Curve = field(default_factory=dict)
     decode_s: float = 0.0
@@ -44,6 +45,13 @@ class Field:
         self.costs = learnt_costs(self.parts)
         self.curve = self.measure_curve(self.side)
         self.decode_s = self.measure_decoding()
+        self.seconds *= self.pace
+
+    @property
+    def pace(self) -> float:
+        """How slow this machine is: people take their time by it, so that a load is as heavy on
+        a slow or busy machine as on a fast one."""
+        return self.curve[1] / USUAL_FORWARD_S
 
     @property
     def few(self) -> int:

@@ -135,7 +135,7 @@ def cancels(field: Field) -> dict[str, float]:
     for seed in range(field.repeats):
         field.runner.ticks.clear()
         maker = loads.Maker(field.side_px, 3000 + seed)
-        requests = loads.storm(maker, field.seconds)
+        requests = loads.storm(maker, field.seconds, 0.03 * field.pace)
         records = play(lambda emit: Ours(field.runner, field.costs, emit), requests)
         ticks = field.runner.ticks
         ticks_s += [tick.ended_s - tick.begun_s for tick in ticks]

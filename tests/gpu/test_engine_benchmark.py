@@ -174,7 +174,7 @@ def test_loads_follow_from_their_seed() -> None:
             loads.poisson(loads.Maker(SIDE, seed), 20, 2),
             loads.rooms(loads.Maker(SIDE, seed), 4, 2, 2),
             loads.mixed(loads.Maker(SIDE, seed), 20, 2),
-            loads.storm(loads.Maker(SIDE, seed), 2),
+            loads.storm(loads.Maker(SIDE, seed), 2, 0.03),
         ]
 
     assert all_loads(1) == all_loads(1)
