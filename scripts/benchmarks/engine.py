@@ -49,7 +49,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     from scripts.benchmarks.field import open_field
 
-    seconds, seeds = (0.5, 1) if arguments.quick else (arguments.seconds, arguments.seeds)
+    seconds, seeds = (0.2, 1) if arguments.quick else (arguments.seconds, arguments.seeds)
     field = open_field(arguments.model, arguments.threads, arguments.side, seconds, seeds)
     figures: dict[str, Any] = {
         "machine": f"{_processor()}, {os.cpu_count()} cores",

@@ -13,6 +13,7 @@ from scripts.benchmarks.arms.bare import Bare
 from scripts.benchmarks.arms.ours import Ours, Watched, learnt_costs
 from scripts.benchmarks.arms.parts import load_parts
 from scripts.benchmarks.loads import STEPS
+from scripts.benchmarks.virtual import USUAL_FORWARD_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from scripts.benchmarks.arms.parts import Arm, Emit, Parts
 
 CURVE = (1, 2, 3, 4, 6, 8, 12, 16)
-USUAL_FORWARD_S = 0.015
 Curve = dict[int, float]
 """Seconds of a bare forward by its number of rows."""
 

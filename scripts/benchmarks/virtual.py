@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpu.api import Cancelled, Done
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 SIDE_PX = 128
 _SHAPE = Shape(8, 8)
 _IDLE = float("inf")
+USUAL_FORWARD_S = 0.015
+"""People take the time that they do on a machine whose forward of one row takes this long."""
 
 
 class Machine:
@@ -196,54 +199,85 @@ class Requests(Machine):
             self._batch = []
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A machine by what was measured of it, and how long and how often loads are played."""
+
+    curve: Mapping[int, float]
+    decode_s: float
+    seconds: float
+    seeds: int
+
+    @property
+    def pace(self) -> float:
+        """See `field.Field.pace`."""
+        return self.curve[1] / USUAL_FORWARD_S
+
+    @property
+    def span_s(self) -> float:
+        return self.seconds * self.pace
+
+    @property
+    def capacity_per_s(self) -> float:
+        row_s = min(taken / rows for rows, taken in self.curve.items())
+        return 1 / (loads.STEPS * row_s + self.decode_s)
+
+
 def figures(
     curve: Mapping[int, float], decode_s: float, seconds: float = 60.0, seeds: int = 3
-) -> dict[str, Any]:
-    """The ratios that depend on turns alone, and what they were made of."""
-    pace = curve[1] / 0.015
-    row_s = min(taken / rows for rows, taken in curve.items())
-    capacity_per_s = 1 / (loads.STEPS * row_s + decode_s)
-    span_s = seconds * pace
-    ours, theirs = [], []
-    for seed in range(seeds):
-        asked = loads.poisson(loads.Maker(SIDE_PX, 6000 + seed), 0.6 * capacity_per_s, span_s)
-        ours += first_previews(Ours(curve, decode_s).play(asked))
-        theirs += first_previews(Requests(curve, decode_s).play(asked))
-    independent = milliseconds(ours), milliseconds(theirs)
-    own_seen, own_final, seen, final = [], [], [], []
-    for seed in range(seeds):
-        maker = loads.Maker(SIDE_PX, 7000 + seed)
-        asked = loads.rooms(maker, 12, capacity_per_s / 12, span_s, pace)
-        for arm, previews, pictures in (
-            (Ours(curve, decode_s), own_seen, own_final),
-            (Requests(curve, decode_s, supersedes=True), seen, final),
-        ):
-            found = edits_seen(arm.play(asked))
-            previews += found[0]
-            pictures += found[1]
-    edits = [milliseconds(waits) for waits in (own_seen, seen, own_final, final)]
-    light = [_light(curve, decode_s, span_s, pace, seeds, num_hog=num) for num in (0, 100)]
+) -> dict[str, float]:
+    """The ratios that depend on turns alone."""
+    setting = Setting(curve, decode_s, seconds, seeds)
     return {
-        "poisson06_preview_p50_vs_request_batching": _ratio(*independent, "p50_ms"),
-        "poisson06_preview_p95_vs_request_batching": _ratio(*independent, "p95_ms"),
-        "rooms12_preview_p50_vs_superseding": _ratio(edits[0], edits[1], "p50_ms"),
-        "rooms12_preview_p95_vs_superseding": _ratio(edits[0], edits[1], "p95_ms"),
-        "rooms12_final_p95_vs_superseding": _ratio(edits[2], edits[3], "p95_ms"),
-        "hog_light_p95_ratio": _ratio(light[1], light[0], "p95_ms"),
+        **_independent(setting),
+        **_rooms(setting),
+        "hog_light_p95_ratio": _ratio(_light(setting, 100), _light(setting, 0), "p95_ms"),
     }
 
 
-def _light(
-    curve: Mapping[int, float],
-    decode_s: float,
-    span_s: float,
-    pace: float,
-    seeds: int,
-    num_hog: int,
-) -> dict[str, float]:
+def _independent(setting: Setting) -> dict[str, float]:
+    ours: list[float] = []
+    theirs: list[float] = []
+    for seed in range(setting.seeds):
+        maker = loads.Maker(SIDE_PX, 6000 + seed)
+        asked = loads.poisson(maker, 0.6 * setting.capacity_per_s, setting.span_s)
+        ours += first_previews(Ours(setting.curve, setting.decode_s).play(asked))
+        theirs += first_previews(Requests(setting.curve, setting.decode_s).play(asked))
+    both = milliseconds(ours), milliseconds(theirs)
+    return {
+        "poisson06_preview_p50_vs_request_batching": _ratio(*both, "p50_ms"),
+        "poisson06_preview_p95_vs_request_batching": _ratio(*both, "p95_ms"),
+    }
+
+
+def _rooms(setting: Setting) -> dict[str, float]:
+    seen: tuple[list[float], list[float]] = ([], [])
+    finished: tuple[list[float], list[float]] = ([], [])
+    for seed in range(setting.seeds):
+        maker = loads.Maker(SIDE_PX, 7000 + seed)
+        per_s = setting.capacity_per_s / 12
+        asked = loads.rooms(maker, 12, per_s, setting.span_s, setting.pace)
+        arms = (
+            Ours(setting.curve, setting.decode_s),
+            Requests(setting.curve, setting.decode_s, supersedes=True),
+        )
+        for number, arm in enumerate(arms):
+            edits = edits_seen(arm.play(asked))
+            seen[number].extend(edits[0])
+            finished[number].extend(edits[1])
+    previews = milliseconds(seen[0]), milliseconds(seen[1])
+    pictures = milliseconds(finished[0]), milliseconds(finished[1])
+    return {
+        "rooms12_preview_p50_vs_superseding": _ratio(*previews, "p50_ms"),
+        "rooms12_preview_p95_vs_superseding": _ratio(*previews, "p95_ms"),
+        "rooms12_final_p95_vs_superseding": _ratio(*pictures, "p95_ms"),
+    }
+
+
+def _light(setting: Setting, num_hog: int) -> dict[str, float]:
     """What fifteen rooms wait for their pictures beside a room that always has `num_hog` open."""
     waits: list[float] = []
-    for seed in range(seeds):
+    for seed in range(setting.seeds):
         maker, think = loads.Maker(SIDE_PX, 8000 + seed), random.Random(seed)
 
         def again(
@@ -253,15 +287,17 @@ def _light(
             think: random.Random = think,
         ) -> Request | None:
             is_hog = record.job.room == "hog"
-            at_s = now_s + (0.0 if is_hog else 0.5 * pace * think.expovariate(1))
-            return loads.Request(at_s, maker.job(record.job.room)) if at_s < span_s else None
+            at_s = now_s + (0.0 if is_hog else 0.5 * setting.pace * think.expovariate(1))
+            return (
+                loads.Request(at_s, maker.job(record.job.room)) if at_s < setting.span_s else None
+            )
 
         asked = [
-            loads.Request(maker.rng.uniform(0, pace), maker.job(f"light{number}"))
+            loads.Request(maker.rng.uniform(0, setting.pace), maker.job(f"light{number}"))
             for number in range(15)
         ]
         asked += [loads.Request(0.0, maker.job("hog")) for _ in range(num_hog)]
-        records = Ours(curve, decode_s).play(asked, again)
+        records = Ours(setting.curve, setting.decode_s).play(asked, again)
         waits += finals([record for record in records if record.job.room != "hog"])
     return milliseconds(waits)
 
