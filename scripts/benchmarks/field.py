@@ -13,6 +13,7 @@ from scripts.benchmarks.arms.bare import Bare
 from scripts.benchmarks.arms.ours import Ours, Watched, learnt_costs
 from scripts.benchmarks.arms.parts import load_parts
 from scripts.benchmarks.loads import STEPS
+from scripts.benchmarks.virtual import USUAL_FORWARD_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ class Field:
     side_px: int
     threads: int
     seconds: float
-    """How long a load is played."""
+    """How long a load is played; given for a machine on which a row takes `USUAL_FORWARD_S`."""
     repeats: int
     curve: Curve = field(default_factory=dict)
     decode_s: float = 0.0
@@ -44,6 +45,13 @@ class Field:
         self.costs = learnt_costs(self.parts)
         self.curve = self.measure_curve(self.side)
         self.decode_s = self.measure_decoding()
+        self.seconds *= self.pace
+
+    @property
+    def pace(self) -> float:
+        """How slow this machine is: people take their time by it, so that a load is as heavy on
+        a slow or busy machine as on a fast one."""
+        return self.curve[1] / USUAL_FORWARD_S
 
     @property
     def few(self) -> int:

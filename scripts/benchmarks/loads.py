@@ -72,28 +72,30 @@ def poisson(maker: Maker, per_s: float, seconds: float) -> list[Request]:
     return found
 
 
-def rooms(maker: Maker, num_rooms: int, per_s: float, seconds: float) -> list[Request]:
+def rooms(
+    maker: Maker, num_rooms: int, per_s: float, seconds: float, pace: float = 1.0
+) -> list[Request]:
     """A live frame in each room, edited in bursts: 3 to 7 edits 150 to 400 ms apart, then a rest.
 
-    Each room makes `per_s` edits a second on average.
+    Each room makes `per_s` edits a second on average; all gaps are `pace` times as long.
     """
     found = []
     for number in range(num_rooms):
-        for at_s in _bursts(maker.rng, per_s, seconds):
+        for at_s in _bursts(maker.rng, per_s, seconds, pace):
             room = f"room{number}"
             found.append(Request(at_s, maker.job(room, slot=f"{room}-frame", live=True)))
     return sorted(found, key=lambda request: request.at_s)
 
 
-def _bursts(rng: random.Random, per_s: float, seconds: float) -> Iterator[float]:
-    mean_edits, mean_gap_s = 5.0, 0.275
-    rest_s = max(0.2, mean_edits / per_s - (mean_edits - 1) * mean_gap_s)
+def _bursts(rng: random.Random, per_s: float, seconds: float, pace: float) -> Iterator[float]:
+    mean_edits, mean_gap_s = 5.0, 0.275 * pace
+    rest_s = max(0.2 * pace, mean_edits / per_s - (mean_edits - 1) * mean_gap_s)
     at_s = rng.uniform(0, mean_edits / per_s)
     while at_s < seconds:
         for _ in range(rng.randint(3, 7)):
             if at_s < seconds:
                 yield at_s
-            at_s += rng.uniform(0.15, 0.4)
+            at_s += pace * rng.uniform(0.15, 0.4)
         at_s += rng.expovariate(1 / rest_s)
 
 
@@ -115,7 +117,7 @@ def mixed(maker: Maker, per_s: float, seconds: float) -> list[Request]:
     return found
 
 
-def storm(maker: Maker, seconds: float, num_open: int = 24, every_s: float = 0.03) -> list[Request]:
+def storm(maker: Maker, seconds: float, every_s: float, num_open: int = 24) -> list[Request]:
     """Long jobs, of which one is cancelled at every turn, for which another one comes."""
     jobs = [maker.job(f"room{n % 8}", steps=150) for n in range(num_open)]
     begun = {job.id: (0.0, job) for job in jobs}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from gpu.api import (
     Cancelled,
@@ -62,14 +63,15 @@ class Faulty(Runner):
 
 
 class Harness:
-    def __init__(self, runner: Faulty, library: Library | None = None) -> None:
+    def __init__(self, runner: Faulty, library: Library | None = None, **options: float) -> None:
         self.runner = runner
         self.events: queue.Queue[Event] = queue.Queue()
         self.seen: list[Event] = []
         self.crashes: queue.Queue[str] = queue.Queue()
         self.costs = CostModel(8)
         library = library or shelf(runner)
-        self.engine = Engine(library, self.costs, self.events.put, self.crashes.put)
+        emit, crashed = self.events.put, self.crashes.put
+        self.engine = Engine(library, self.costs, emit, crashed, **options)  # type: ignore[arg-type]
 
     def next(self) -> Event:
         event = self.events.get(timeout=TIMEOUT_S)
@@ -350,6 +352,53 @@ def test_f8_a_newer_request_for_the_same_slot_replaces_the_running_one(harness: 
 
     assert ends[old.id] == Cancelled(old.id, "superseded")
     assert isinstance(ends[new.id], Done)
+
+
+def test_f14_who_comes_while_a_step_runs_is_in_the_next_one(
+    parts: tuple[StableDiffusion, Tables, object],
+) -> None:
+    harness = Harness(Faulty(*parts), prepared_within_s=TIMEOUT_S)  # type: ignore[arg-type]
+    first, late = job(steps=6, guidance=1.0), job(steps=2, guidance=1.0)
+    plans: list[tuple[JobId, ...]] = []
+
+    def sabotage(plan: StepPlan) -> None:
+        plans.append(plan.ids)
+        if len(plans) == 2:
+            harness.engine.submit(late)
+
+    harness.runner.sabotage = sabotage
+    harness.costs.calibrate(EIGHT, 1, 1.0)
+    harness.costs.calibrate(EIGHT, 8, 1.1)
+    harness.engine.start()
+    harness.engine.submit(first)
+    harness.until_ended(first, late)
+    harness.engine.close()
+
+    assert [late.id in plan for plan in plans[:4]] == [False, False, True, True]
+
+
+def test_f14_a_step_does_not_wait_for_one_who_takes_longer(
+    parts: tuple[StableDiffusion, Tables, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = Harness(Faulty(*parts), prepared_within_s=0.0)  # type: ignore[arg-type]
+    first, late = job(steps=6), job(steps=1, prompt="late")
+    prepare, done = harness.runner.prepare, threading.Event()
+
+    def dawdle(request: Job) -> Painting:
+        if request.prompt == "late":
+            assert done.wait(TIMEOUT_S)
+        return prepare(request)
+
+    monkeypatch.setattr(harness.runner, "prepare", dawdle)
+    harness.engine.start()
+    harness.engine.submit(late)
+    harness.engine.submit(replace(first, live=True))
+    ends = harness.until_ended(first)
+    done.set()
+    ends |= harness.until_ended(late)
+    harness.engine.close()
+
+    assert all(isinstance(end, Done) for end in ends.values())
 
 
 def test_f10_cancelling_ends_a_job_before_its_next_step(harness: Harness) -> None:

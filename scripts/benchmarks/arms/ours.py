@@ -29,13 +29,17 @@ MAX_ROWS = 16
 
 @dataclass(slots=True)
 class Tick:
-    """One step of a batch; moments of `time.perf_counter`."""
+    """One step of a batch; moments of `time.perf_counter`, and seconds that cores worked."""
 
     jobs: tuple[JobId, ...]
     rows: int
     begun_s: float
     ended_s: float = 0.0
     forward_s: float = 0.0
+    """Of this thread's work, as is `own_s`: who else wants the core doesn't count."""
+    own_s: float = 0.0
+    process_s: float = 0.0
+    """What the whole process had worked when the step ended."""
 
 
 class _Timed:
@@ -49,9 +53,9 @@ class _Timed:
         return getattr(self._family, name)
 
     def denoise(self, *arguments: Any) -> Tensor:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         output: Tensor = self._family.denoise(*arguments)
-        self.forward_s += time.perf_counter() - begun
+        self.forward_s += time.thread_time() - begun
         return output
 
 
@@ -66,8 +70,10 @@ class Watched(Runner):
     def step(self, plan: StepPlan, previews: Collection[JobId] = ()) -> PreviewBatch | None:
         before = self.timed.forward_s
         tick = Tick(plan.ids, plan.rows, time.perf_counter())
+        begun = time.thread_time()
         batch = super().step(plan, previews)
-        tick.ended_s = time.perf_counter()
+        tick.own_s = time.thread_time() - begun
+        tick.ended_s, tick.process_s = time.perf_counter(), time.process_time()
         tick.forward_s = self.timed.forward_s - before
         self.ticks.append(tick)
         return batch
