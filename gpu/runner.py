@@ -157,6 +157,10 @@ class Runner:
             self._mark(following)
         return following
 
+    def adapter_versions(self, job: Job) -> tuple[object, ...]:
+        """What tells the job's adapters from what their files may hold later."""
+        return self._family.adapter_versions(job.loras)
+
     def _mark(self, painting: Painting) -> None:
         """Note when the tensors will hold what they should."""
         if self._on_cuda:

@@ -5,7 +5,7 @@ Families know tensors and weights; they know nothing of jobs, batches, samplers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -132,6 +132,10 @@ class Family(Protocol):
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         """Load adapters by name; raises ValueError for one that this model doesn't have."""
+        ...
+
+    def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
+        """What tells the adapters of these names, as they are now, from what they may become."""
         ...
 
     def take_control(self, name: str) -> Any:

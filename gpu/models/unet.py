@@ -22,7 +22,7 @@ from gpu.models.parts import Reserve, load_part, use_xformers, weight_bytes
 from gpu.models.quantised import quantise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gpu.models.family import Adapters, LoadOptions, Report, Row
@@ -82,6 +82,9 @@ class UNetFamily:
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         return self._adapters.take(chosen)
+
+    def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
+        return self._adapters.versions(names)
 
     def take_control(self, name: str) -> Any:
         return self._controls.take(name)
