@@ -191,7 +191,8 @@ class Runner:
             return None
         network = self._family.take_control(job.control.name)
         steering = Steering(network, self._seen(picture), job.control.strength)
-        return Control(steering, job.control.start, job.control.end)
+        cost = self._family.control_cost(job.control.name)
+        return Control(steering, job.control.start, job.control.end, cost)
 
     def _seen(self, picture: Image.Image) -> Tensor:
         """What a control sees, see `gpu.models.family.Steering`."""

@@ -142,6 +142,10 @@ class Family(Protocol):
         """Load a control's network; raises ValueError for one that this model doesn't have."""
         ...
 
+    def control_cost(self, name: str) -> float:
+        """What a control that is loaded adds to a step, as a part of one without."""
+        ...
+
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:
         """A prompt in `dtype` on `device`; `gpu.prompts` is the syntax.
 

@@ -109,6 +109,9 @@ class FlowFamily:
     def take_control(self, name: str) -> Any:
         raise ValueError(f"{self.name} takes no controls: choose none instead of {name}")
 
+    def control_cost(self, name: str) -> float:
+        raise AssertionError(f"{self.name} has lent no control {name}")
+
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         return self._autoencoder.encode(pixels, generator)
 

@@ -89,6 +89,9 @@ class UNetFamily:
     def take_control(self, name: str) -> Any:
         return self._controls.take(name)
 
+    def control_cost(self, name: str) -> float:
+        return self._controls.cost(name)
+
     def _load_control(self, folder: Path) -> Any:
         from diffusers import ControlNetModel
 
