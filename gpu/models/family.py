@@ -38,6 +38,8 @@ class LoadOptions:
     attention: Attention = "sdpa"
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
+    parts: Path | None = None
+    """A diffusers folder with all that the file at `path`, a transformer alone, leaves out."""
     compiles: bool = False
     """Whether the denoiser is to be compiled before the first request."""
     weights: Weights = "full"
@@ -45,7 +47,7 @@ class LoadOptions:
 
     @property
     def beside(self) -> Path:
-        """Where a model's adapters and controls lie: in its folder, or in its file's."""
+        """Where a model's adapters and controls lie: in its folder, or beside its file."""
         return self.path if self.path.is_dir() else self.path.parent
 
 

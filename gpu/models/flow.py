@@ -18,6 +18,7 @@ from gpu.models.adapters import AdapterShelf
 from gpu.models.autoencoder import CLASSES, Autoencoder, autoencoder_dtype
 from gpu.models.checkpoint import check_component
 from gpu.models.compiled import Denoiser
+from gpu.models.family import ModelError
 from gpu.models.parts import (
     Reserve,
     load_part,
@@ -187,11 +188,12 @@ def load_parts(
     encoders: Mapping[str, Sequence[str]],
     report: Report,
 ) -> Parts:
-    """Read a diffusers folder; `encoders` has the classes of each text encoder that has to be
-    there, and each has a tokenizer of the same number. Raises ModelError."""
-    folder = options.path
+    """Read a diffusers folder, its transformer perhaps from a file of its own; `encoders` has the
+    classes of each text encoder that has to be there, and each has a tokenizer of the same number.
+    Raises ModelError."""
+    folder = options.parts or options.path
     require_classes(folder, classes, {"transformer": (transformer,), "vae": CLASSES, **encoders})
-    for name in ("transformer", "vae", *encoders):
+    for name in ("vae", *encoders) if options.parts else ("transformer", "vae", *encoders):
         check_component(folder / name)
     report("importing the model's classes")
     import diffusers
@@ -201,10 +203,8 @@ def load_parts(
     report("reading the weights")
     dtype = autoencoder_dtype(classes["vae"], options)
     return Parts(
-        name=folder.resolve().name,
-        transformer=load_part(
-            getattr(diffusers, transformer), folder / "transformer", options.dtype
-        ),
+        name=options.path.resolve().name.removesuffix(".safetensors"),
+        transformer=_load_transformer(getattr(diffusers, transformer), options),
         vae=load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype),
         encoders={
             name: load_part(
@@ -220,6 +220,27 @@ def load_parts(
         },
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
     )
+
+
+def _load_transformer(cls: Any, options: LoadOptions) -> Any:
+    """From the folder, or from its file under the names that it was published with."""
+    if options.parts is None:
+        return load_part(cls, options.path / "transformer", options.dtype)
+    read_json(options.parts / "transformer" / "config.json")
+    try:
+        return cls.from_single_file(
+            str(options.path),
+            config=str(options.parts),
+            subfolder="transformer",
+            torch_dtype=options.dtype,
+            local_files_only=True,
+        )
+    except Exception as error:
+        # What is missing, or unexpected, is met in many ways.
+        raise ModelError(
+            f"{options.path}: expected the transformer of {options.parts.name} as it was published "
+            f"({type(error).__name__}: {error}): use another file"
+        ) from error
 
 
 def _encoder_dtype(name: str, options: LoadOptions) -> torch.dtype:

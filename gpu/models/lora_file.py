@@ -135,7 +135,7 @@ def _place(
     if part == "unet" and "transformer" in named:
         # kohya-ss calls every denoiser so.
         part = "transformer"
-    if suffix is None or root is None or part not in named:
+    if suffix is None or root is None or part is None or part not in named:
         raise ModelError(
             f"{path}: expected a LoRA's down and up matrices for {' or '.join(named)}, got {key}: "
             "LoHa, LoKr and DoRA can't be used"
@@ -189,7 +189,7 @@ def _apart(
     """The matrices of each of some modules: all share `down`, and each has its part of `up`."""
     if len(names) == 1 or not {"down", "up"} <= set(found):
         return [found] * len(names)
-    sizes = [int(modules[name].weight.shape[0]) for name in names]  # type: ignore[union-attr]
+    sizes = [_num_outputs(modules[name]) for name in names]
     if found["up"].shape[0] != sum(sizes):
         raise ModelError(
             f"{path}: expected a matrix of {sum(sizes)} outputs for {' and '.join(names)}, got "
@@ -197,6 +197,12 @@ def _apart(
         )
     ups = found["up"].split(sizes)
     return [{"down": found["down"], "up": up} for up in ups]
+
+
+def _num_outputs(module: nn.Module) -> int:
+    outputs = module.out_channels if isinstance(module, nn.Conv2d) else module.out_features
+    assert isinstance(outputs, int)
+    return outputs
 
 
 def _branch(

@@ -80,9 +80,9 @@ def build(kind: Kind, options: LoadOptions, *, toy: bool) -> Model:
         for name in names
     }
     parts = Parts(kind, unet, vae, pairs, config)
-    theirs = {name: copy.deepcopy(part) for name, part in {"vae": vae, **encoders}.items()}
-    shared = {"unet": unet, **tokenizers}
-    shared |= {name: part.to(options.dtype) for name, part in theirs.items()}
+    shared: dict[str, Any] = {"unet": unet, **tokenizers}
+    for name, part in [("vae", vae), *encoders.items()]:
+        shared[name] = copy.deepcopy(part).to(options.dtype)
     shared["scheduler"] = diffusers.EulerDiscreteScheduler.from_config(config)
     if kind == "sd1":
         plain = {"safety_checker": None, "feature_extractor": None}
