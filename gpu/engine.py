@@ -353,7 +353,7 @@ class Engine:
         if job.id not in self._open:
             return
         try:
-            key = fingerprint(job)
+            key = fingerprint(job, runner.adapter_versions(job))
             known = self._pictures.get(key)
             if known is not None:
                 self._post(partial(self._recall, job.id, known))

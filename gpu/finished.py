@@ -17,10 +17,13 @@ MAX_BYTES = 64 * 1024 * 1024
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
-def fingerprint(job: Job) -> bytes:
-    """Of all that decides a job's pixels: everything but whose it is and when it is wanted."""
+def fingerprint(job: Job, adapters: tuple[object, ...] = ()) -> bytes:
+    """Of all that decides a job's pixels: everything but whose it is and when it is wanted.
+
+    `adapters` tell what those that the job names hold now.
+    """
     nobody = {"id": JobId(""), "room": "", "person": "", "slot": "", "live": False}
-    content = _encoder.encode(msgspec.structs.replace(job, **nobody))
+    content = _encoder.encode((msgspec.structs.replace(job, **nobody), adapters))
     return hashlib.blake2b(content, digest_size=16).digest()
 
 

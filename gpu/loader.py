@@ -44,12 +44,15 @@ class Loader:
         self._chooses_threads = chooses_threads
 
     def num_bytes(self, model: str) -> int:
-        return stored_bytes(self._registry.paths[model])
+        parts = self._registry.parts.get(model)
+        rest = 0 if parts is None else stored_bytes(parts)
+        return stored_bytes(self._registry.paths[model]) + rest
 
     def load(self, model: str) -> Loaded:
         path = self._registry.paths[model]
         self.report(f"loading {model}")
-        family = load(replace(self._options, path=path), self.report)
+        options = replace(self._options, path=path, parts=self._registry.parts.get(model))
+        family = load(options, self.report)
         advice = read_advice(path, family.usual)
         if self._chooses_threads:
             choose_threads(family, self.report)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from gpu.samplers.table import Table
 
 _NEVER = 1 << 20
-CONTROL_EXTRA = 0.5
-"""A control is the U-Net's first half once more."""
 _TOUCHED = 16
 """Mask values up to this are an edge's softness, not a wish."""
 
@@ -53,6 +51,8 @@ class Control:
     steering: Steering
     start: float
     end: float
+    cost: float
+    """What a steered step costs beside a plain one, as a part of that."""
 
     def at(self, step: int, num_steps: int) -> Steering | None:
         """As diffusers counts: only steps that lie wholly between start and end are steered."""
@@ -154,7 +154,7 @@ class Painting:
         if self.control is None:
             return 0.0
         steered = sum(self.control.at(step, num_steps) is not None for step in range(num_steps))
-        return CONTROL_EXTRA * steered / num_steps
+        return self.control.cost * steered / num_steps
 
 
 def turned(noise: Tensor, towards: Tensor, part: float) -> Tensor:

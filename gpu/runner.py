@@ -157,6 +157,10 @@ class Runner:
             self._mark(following)
         return following
 
+    def adapter_versions(self, job: Job) -> tuple[object, ...]:
+        """What tells the job's adapters from what their files may hold later."""
+        return self._family.adapter_versions(job.loras)
+
     def _mark(self, painting: Painting) -> None:
         """Note when the tensors will hold what they should."""
         if self._on_cuda:
@@ -187,7 +191,8 @@ class Runner:
             return None
         network = self._family.take_control(job.control.name)
         steering = Steering(network, self._seen(picture), job.control.strength)
-        return Control(steering, job.control.start, job.control.end)
+        cost = self._family.control_cost(job.control.name)
+        return Control(steering, job.control.start, job.control.end, cost)
 
     def _seen(self, picture: Image.Image) -> Tensor:
         """What a control sees, see `gpu.models.family.Steering`."""

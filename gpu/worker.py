@@ -140,6 +140,7 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
     device = choose_device(options.device)
     wanted = LoadOptions(
         path=registry.paths[registry.default],
+        parts=registry.parts.get(registry.default),
         device=device,
         dtype=choose_dtype(options.dtype, device),
         attention=options.attention,

@@ -24,7 +24,7 @@ from gpu.models import lora_file
 from gpu.models.family import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gpu.models.family import Adapters, LoadOptions, Report
@@ -35,11 +35,19 @@ MAX_LISTED = 256
 MAX_NAME = 80
 _MAX_HELD_BYTES = 1 << 30
 
+Version = tuple[int, int]
+"""When a file was last written, in nanoseconds, and its size."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Adapter:
     name: str
     branches: Branches
+    version: Version = (0, 0)
+
+    @property
+    def key(self) -> tuple[str, Version]:
+        return self.name, self.version
 
     @property
     def num_bytes(self) -> int:
@@ -130,8 +138,12 @@ class AdapterShelf:
         parts: Mapping[Part, nn.Module],
         options: LoadOptions,
         report: Report,
+        rowless: tuple[str, ...] = (),
     ) -> None:
+        """What a forward gives to modules whose names begin with one of `rowless` isn't laid out
+        by rows: an adapter can't add to those."""
         self._parts = parts
+        self._rowless = rowless
         self._options = options
         self.mixers = {name: Mixer(name, part, options.device) for name, part in parts.items()}
         self._files = dict(self._list(options.beside / FOLDER, report))
@@ -143,6 +155,11 @@ class AdapterShelf:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._files)
+
+    def versions(self, names: Iterable[str]) -> tuple[object, ...]:
+        """Of the files of these adapters as they are now."""
+        known = (self._files.get(name) for name in sorted(names))
+        return tuple(_version(path) for path in known if path is not None and path.exists())
 
     def take(self, chosen: Mapping[str, float]) -> Adapters:
         """Load what is not loaded yet; raises ValueError for a name that isn't listed."""
@@ -159,7 +176,7 @@ class AdapterShelf:
             try:
                 if not 0 < len(path.stem) <= MAX_NAME:
                     raise ModelError(f"{path}: expected a name of at most {MAX_NAME} characters")
-                lora_file.read(path, self._parts, values=False)
+                self._read(path, values=False)
             except (ModelError, OSError) as error:
                 report(f"left out: {error}")
             else:
@@ -168,27 +185,45 @@ class AdapterShelf:
             report(f"{folder} holds {len(files)} adapters; the first {MAX_LISTED} can be used")
 
     def _get(self, name: str) -> Adapter:
-        known = self._alive.get(name)
-        if known is not None:
-            self._hold(known)
-            return known
         if name not in self._files:
             raise ValueError(
                 f"expected one of this model's adapters ({', '.join(self._files) or 'none'}), "
                 f"got {name[:MAX_NAME]}: choose another"
             )
         try:
-            branches = lora_file.read(self._files[name], self._parts)
+            version = _version(self._files[name])
+            known = self._alive.get(name)
+            if known is not None and known.version == version:
+                self._hold(known)
+                return known
+            # A file that was replaced is another adapter; jobs that have the one before keep it.
+            branches = self._read(self._files[name])
+        except FileNotFoundError:
+            raise ValueError(
+                f"the adapter {name} is gone from the model's folder: choose another"
+            ) from None
         except (ModelError, OSError) as error:
             raise ValueError(str(error)) from None
-        adapter = Adapter(name, {part: self._placed(part, branches[part]) for part in branches})
+        placed = {part: self._placed(part, branches[part]) for part in branches}
+        adapter = Adapter(name, placed, version)
         for mixer in self.mixers.values():
             mixer.cover(adapter)
         self._hold(adapter)
         return adapter
 
+    def _read(self, path: Path, *, values: bool = True) -> Branches:
+        branches = lora_file.read(path, self._parts, values=values)
+        for part in branches.values():
+            for name in part:
+                if name.startswith(self._rowless):
+                    raise ModelError(
+                        f"{path}: expected a model's blocks, got {name}: an adapter that adds to "
+                        "it can't be used by one picture alone"
+                    )
+        return branches
+
     def _placed(self, part: Part, branches: Mapping[str, Branch]) -> dict[str, Branch]:
-        dtype = self._options.dtype if part == "unet" else torch.float32
+        dtype = torch.float32 if part.startswith("text") else self._options.dtype
         device = self._options.device
         return {name: branch.to(device, dtype) for name, branch in branches.items()}
 
@@ -199,3 +234,8 @@ class AdapterShelf:
             if len(self._held) == 1:
                 return
             self._held.popitem(last=False)
+
+
+def _version(path: Path) -> Version:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size

@@ -19,6 +19,7 @@ from torch import Tensor
 from gpu.api import ControlInfo, ControlKind
 from gpu.models.checkpoint import check_component
 from gpu.models.family import ModelError, Steering
+from gpu.models.flops import control_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ class ControlShelf:
         self._held: OrderedDict[str, Any] = OrderedDict()
         # What was let go of may still be in use by a job: it isn't loaded twice.
         self._alive: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._costs: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -76,6 +78,14 @@ class ControlShelf:
             while len(self._held) > 1 and self._held_bytes() > _MAX_HELD_BYTES:
                 self._held.popitem(last=False)
             return network
+
+    def cost(self, name: str) -> float:
+        """What it adds to a step, as a part of one without."""
+        with self._lock:
+            if name not in self._costs:
+                network = self._alive[name]
+                self._costs[name] = control_cost(self._unet, network, self._factor)
+            return self._costs[name]
 
     def _list(self, folder: Path, report: Report) -> Iterator[tuple[str, Path]]:
         several = folder / SEVERAL

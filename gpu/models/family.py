@@ -5,7 +5,7 @@ Families know tensors and weights; they know nothing of jobs, batches, samplers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -38,6 +38,8 @@ class LoadOptions:
     attention: Attention = "sdpa"
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
+    parts: Path | None = None
+    """A diffusers folder with all that the file at `path`, a transformer alone, leaves out."""
     compiles: bool = False
     """Whether the denoiser is to be compiled before the first request."""
     weights: Weights = "full"
@@ -45,7 +47,7 @@ class LoadOptions:
 
     @property
     def beside(self) -> Path:
-        """Where a model's adapters and controls lie: in its folder, or in its file's."""
+        """Where a model's adapters and controls lie: in its folder, or beside its file."""
         return self.path if self.path.is_dir() else self.path.parent
 
 
@@ -134,8 +136,16 @@ class Family(Protocol):
         """Load adapters by name; raises ValueError for one that this model doesn't have."""
         ...
 
+    def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
+        """What tells the adapters of these names, as they are now, from what they may become."""
+        ...
+
     def take_control(self, name: str) -> Any:
         """Load a control's network; raises ValueError for one that this model doesn't have."""
+        ...
+
+    def control_cost(self, name: str) -> float:
+        """What a control that is loaded adds to a step, as a part of one without."""
         ...
 
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:

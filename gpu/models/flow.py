@@ -6,15 +6,19 @@ the transformer is given is each family's own.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gpu.models.adapters import AdapterShelf
 from gpu.models.autoencoder import CLASSES, Autoencoder, autoencoder_dtype
 from gpu.models.checkpoint import check_component
 from gpu.models.compiled import Denoiser
+from gpu.models.family import ModelError
 from gpu.models.parts import (
     Reserve,
     load_part,
@@ -29,17 +33,21 @@ from gpu.models.quantised import quantise
 from gpu.prompts import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor
 
     from gpu.api import ControlInfo
+    from gpu.models.adapters import Mixer
     from gpu.models.advice import Advice
-    from gpu.models.family import Adapters, LoadOptions, Report
+    from gpu.models.family import Adapters, LoadOptions, Report, Row
+    from gpu.models.lora_file import Part
 
 _PATCH = 2
 """A token of the transformer is so many latent cells wide and high."""
 _MAX_PROMPTS = 128
+_CLIPS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
+"""Text encoders that may be CLIP's, the ones that adapters add to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,9 @@ class Parts:
 class FlowFamily:
     """See `family.Family` for the methods; a subclass reads prompts and denoises."""
 
-    adapter_names: tuple[str, ...] = ()
     controls: tuple[ControlInfo, ...] = ()
+    rowless: tuple[str, ...] = ()
+    """Modules of the transformer that see all rows' tokens end to end."""
     fills = False
     takes_guidance = False
     native_px = 1024
@@ -82,23 +91,39 @@ class FlowFamily:
         if options.attention == "xformers":
             use_xformers(self._transformer, options, report)
         self._denoiser = Denoiser(self._transformer, report)
+        adapted: dict[Part, Any] = {"transformer": self._transformer}
+        for part in _CLIPS:
+            if "CLIP" in type(parts.encoders.get(part)).__name__:
+                adapted[part] = parts.encoders[part]
+        self._adapters = AdapterShelf(adapted, options, report, self.rowless)
+        self.adapter_names = self._adapters.names
 
     def compile(self) -> None:
         self._denoiser.compile()
 
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
-        if any(chosen.values()):
-            raise ValueError(f"{self.name} takes no adapters: remove {', '.join(chosen)}")
-        return ()
+        return self._adapters.take(chosen)
+
+    def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
+        return self._adapters.versions(names)
 
     def take_control(self, name: str) -> Any:
         raise ValueError(f"{self.name} takes no controls: choose none instead of {name}")
+
+    def control_cost(self, name: str) -> float:
+        raise AssertionError(f"{self.name} has lent no control {name}")
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         return self._autoencoder.encode(pixels, generator)
 
     def decode(self, latents: Tensor) -> Tensor:
         return self._autoencoder.decode(latents)
+
+    def _forward(self, rows: Sequence[Row], **inputs: Any) -> Tensor:
+        """The transformer's output, with what the rows' adapters add."""
+        adapters = [row.adapters for row in rows]
+        with self._adapters.mixers["transformer"].rows(adapters):
+            return self._denoiser(plain=not any(adapters), **inputs)
 
     def pace(self, scheduler: Any, num_steps: int, size: tuple[int, int]) -> None:
         """Even steps, shifted by the picture's size where the scheduler does that."""
@@ -119,12 +144,28 @@ def shift(config: Mapping[str, Any], size: tuple[int, int], most: float = 1.15) 
 class PlainReader:
     """Embeds prompts by an encoder that knows no weights, and remembers the latest."""
 
-    def __init__(self, encode: Callable[[str], Tensor]) -> None:
-        """`encode` makes (tokens, width) of a text."""
-        self._embed = lru_cache(maxsize=_MAX_PROMPTS)(encode)
+    def __init__(self, encode: Callable[[str], Tensor], mixer: Mixer | None = None) -> None:
+        """`encode` makes (tokens, width) of a text, or (width,); `mixer` adds adapters to it."""
+        self._encode = encode
+        self._mixer = mixer
+        self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def read(self, text: str) -> Tensor:
-        return self._embed(plain(text))
+    def read(self, text: str, adapters: Adapters = ()) -> Tensor:
+        used = adapters if self._mixer is not None else ()
+        key = (plain(text), tuple((adapter.key, weight) for adapter, weight in used))
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known
+        with nullcontext() if self._mixer is None else self._mixer.rows([used]):
+            embedded = self._encode(plain(text))
+        with self._lock:
+            self._known[key] = embedded
+            while len(self._known) > _MAX_PROMPTS:
+                self._known.popitem(last=False)
+        return embedded
 
 
 def plain(text: str) -> str:
@@ -147,11 +188,12 @@ def load_parts(
     encoders: Mapping[str, Sequence[str]],
     report: Report,
 ) -> Parts:
-    """Read a diffusers folder; `encoders` has the classes of each text encoder that has to be
-    there, and each has a tokenizer of the same number. Raises ModelError."""
-    folder = options.path
+    """Read a diffusers folder, its transformer perhaps from a file of its own; `encoders` has the
+    classes of each text encoder that has to be there, and each has a tokenizer of the same number.
+    Raises ModelError."""
+    folder = options.parts or options.path
     require_classes(folder, classes, {"transformer": (transformer,), "vae": CLASSES, **encoders})
-    for name in ("transformer", "vae", *encoders):
+    for name in ("vae", *encoders) if options.parts else ("transformer", "vae", *encoders):
         check_component(folder / name)
     report("importing the model's classes")
     import diffusers
@@ -161,10 +203,8 @@ def load_parts(
     report("reading the weights")
     dtype = autoencoder_dtype(classes["vae"], options)
     return Parts(
-        name=folder.resolve().name,
-        transformer=load_part(
-            getattr(diffusers, transformer), folder / "transformer", options.dtype
-        ),
+        name=options.path.resolve().name.removesuffix(".safetensors"),
+        transformer=_load_transformer(getattr(diffusers, transformer), options),
         vae=load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype),
         encoders={
             name: load_part(
@@ -180,6 +220,27 @@ def load_parts(
         },
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
     )
+
+
+def _load_transformer(cls: Any, options: LoadOptions) -> Any:
+    """From the folder, or from its file under the names that it was published with."""
+    if options.parts is None:
+        return load_part(cls, options.path / "transformer", options.dtype)
+    read_json(options.parts / "transformer" / "config.json")
+    try:
+        return cls.from_single_file(
+            str(options.path),
+            config=str(options.parts),
+            subfolder="transformer",
+            torch_dtype=options.dtype,
+            local_files_only=True,
+        )
+    except Exception as error:
+        # What is missing, or unexpected, is met in many ways.
+        raise ModelError(
+            f"{options.path}: expected the transformer of {options.parts.name} as it was published "
+            f"({type(error).__name__}: {error}): use another file"
+        ) from error
 
 
 def _encoder_dtype(name: str, options: LoadOptions) -> torch.dtype:

@@ -39,15 +39,16 @@ class Flux(FlowFamily):
         self._t5_tokenizer = parts.tokenizers["tokenizer_2"]
         is_guided = bool(self._transformer.config.guidance_embeds)
         self.usual = _DEV if is_guided else _SCHNELL
-        self._sums, self._readers = PlainReader(self._sum), PlainReader(self._tokens)
+        self._sums = PlainReader(self._sum, self._adapters.mixers["text_encoder"])
+        self._readers = PlainReader(self._tokens)
 
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:
-        return Words(self._readers.read(text), self._sums.read(text))
+        return Words(self._readers.read(text), self._sums.read(text, reading.adapters))
 
     def encode_pair(
         self, prompt: str, negative: str, reading: Reading = _PLAIN
     ) -> tuple[Words, Words]:
-        return self.encode_prompt(prompt), self.encode_prompt(negative)
+        return self.encode_prompt(prompt, reading), self.encode_prompt(negative, reading)
 
     def _tokens(self, text: str) -> Tensor:
         ids = padded_ids(self._t5_tokenizer, text, _T5_TOKENS, self.device)
@@ -66,8 +67,8 @@ class Flux(FlowFamily):
         tokens = torch.stack([row.words.tokens for row in rows])
         pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
         height, width = latents.shape[2:]
-        output = self._denoiser(
-            plain=True,
+        output = self._forward(
+            rows,
             hidden_states=packed(latents.to(self.dtype)),
             timestep=(timesteps / 1000).to(self.dtype),
             guidance=self._guidance(rows),

@@ -14,6 +14,8 @@ from gpu.models.family import ModelError
 from gpu.models.parts import part_classes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gpu.models.family import Family, LoadOptions, Report
 
 _OF_FOLDERS = (stable_diffusion, stable_diffusion_xl, stable_diffusion_3, flux, z_image)
@@ -28,7 +30,10 @@ def load(options: LoadOptions, report: Report) -> Family:
             f"expected a diffusers folder or a .safetensors file at {path}, found nothing there: "
             "check --model, or its path in the registry"
         )
-    family = _load_folder(options, report) if path.is_dir() else _load_file(options, report)
+    if options.parts is not None:
+        family = _load_transformer(options, options.parts, report)
+    else:
+        family = _load_folder(options, report) if path.is_dir() else _load_file(options, report)
     if options.low_vram and options.device.type == "cpu":
         report("--low-vram has little effect on a CPU: all its memory is main memory")
     return family
@@ -45,6 +50,19 @@ def _load_folder(options: LoadOptions, report: Report) -> Family:
     )
 
 
+def _load_transformer(options: LoadOptions, parts: Path, report: Report) -> Family:
+    """A file with a transformer alone, and a folder with the rest."""
+    require_safetensors(options.path)
+    classes = part_classes(parts)
+    for family in _OF_FOLDERS:
+        if family.claims(classes) and "transformer" in classes:
+            return family.load_folder(options, classes, report)
+    raise ModelError(
+        f"{parts}: expected the parts of Stable Diffusion 3, FLUX.1 or Z-Image beside "
+        f"{options.path.name}, got {', '.join(sorted(classes)) or 'none'}: correct the registry"
+    )
+
+
 def _load_file(options: LoadOptions, report: Report) -> Family:
     path = options.path
     require_safetensors(path)
@@ -57,6 +75,6 @@ def _load_file(options: LoadOptions, report: Report) -> Family:
             return family.load_file(options, layout, shapes, report)
     raise ModelError(
         f"{path}: expected a Stable Diffusion 1.x, 2.x or XL checkpoint with U-Net, text encoder "
-        f"and autoencoder, got {len(shapes)} tensors of something else: use another file, or a "
-        "diffusers folder"
+        f"and autoencoder, got {len(shapes)} tensors of something else: use another file, a "
+        "diffusers folder, or for a transformer alone a registry that names its parts"
     )

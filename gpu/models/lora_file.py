@@ -1,13 +1,12 @@
 """What is in a LoRA file: which modules it adds to, and whether it fits the model.
 
-Reads the layouts that diffusers' `load_lora_weights` takes for Stable Diffusion: PEFT's, the
-older diffusers one, and kohya-ss's. Knows nothing of forwards.
+Reads the layouts that diffusers' `load_lora_weights` takes: PEFT's, the older diffusers one, and
+kohya-ss's. Knows nothing of forwards.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,12 +15,13 @@ from torch import Tensor, nn
 
 from gpu.models.checkpoint import require_safetensors
 from gpu.models.family import ModelError
+from gpu.models.lora_names import of_transformer, of_unet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-Part = Literal["unet", "text_encoder", "text_encoder_2"]
+Part = Literal["unet", "transformer", "text_encoder", "text_encoder_2"]
 _METADATA = "lora_adapter_metadata"
 _SUFFIXES: dict[str, str] = {
     f"{stem}.{end}": side
@@ -35,6 +35,9 @@ _SUFFIXES: dict[str, str] = {
 _ROOTS: dict[str, Part] = {
     "unet.": "unet",
     "lora_unet_": "unet",
+    "transformer.": "transformer",
+    "lora_transformer_": "transformer",
+    "diffusion_model.": "transformer",
     "text_encoder.": "text_encoder",
     "text_encoder_2.": "text_encoder_2",
     "lora_te_": "text_encoder",
@@ -63,6 +66,8 @@ class Branch:
         return Branch(self.down.to(device, dtype), self.up.to(device, dtype), self.scale)
 
 
+Names = tuple[str, ...]
+"""Modules that share one pair of matrices: their outputs lie end to end in it."""
 Branches = dict[Part, dict[str, Branch]]
 """By the module's name within its part of the model."""
 
@@ -75,17 +80,20 @@ def read(path: Path, parts: Mapping[Part, nn.Module], *, values: bool = True) ->
     require_safetensors(path)
     tensors, metadata = _tensors(path, values)
     named = {part: _modules(module) for part, module in parts.items()}
-    sides: dict[tuple[Part, str], dict[str, Tensor]] = {}
+    sides: dict[tuple[Part, Names], dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        part, name, side = _place(path, key, named)
-        sides.setdefault((part, name), {})[side] = tensor
+        part, names, side = _place(path, key, named)
+        sides.setdefault((part, names), {})[side] = tensor
     branches: Branches = {part: {} for part in parts}
-    for (part, name), found in sides.items():
+    for (part, names), found in sides.items():
         try:
-            alpha = _alpha(found, metadata, part, name)
+            alpha = _alpha(found, metadata, part, names[0])
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: expected its alphas to be numbers ({error})") from None
-        branches[part][name] = _branch(path, f"{part}.{name}", named[part][name], found, alpha)
+        apart = _apart(path, names, named[part], found)
+        for name, matrices in zip(names, apart, strict=True):
+            module = named[part][name]
+            branches[part][name] = _branch(path, f"{part}.{name}", module, matrices, alpha)
     if not sides:
         raise ModelError(f"{path} is empty: expected a LoRA adapter's matrices")
     return branches
@@ -119,46 +127,43 @@ def _modules(root: nn.Module) -> dict[str, nn.Module]:
 
 def _place(
     path: Path, key: str, named: Mapping[Part, Mapping[str, nn.Module]]
-) -> tuple[Part, str, str]:
-    """Part, module and side (down, up, alpha) that a tensor belongs to."""
+) -> tuple[Part, Names, str]:
+    """Part, modules and side (down, up, alpha) that a tensor belongs to."""
     suffix = next((end for end in _SUFFIXES if key.endswith(end)), None)
     root = next((start for start in _ROOTS if key.startswith(start)), None)
-    if suffix is None or root is None or _ROOTS[root] not in named:
+    part = None if root is None else _ROOTS[root]
+    if part == "unet" and "transformer" in named:
+        # kohya-ss calls every denoiser so.
+        part = "transformer"
+    if suffix is None or root is None or part is None or part not in named:
         raise ModelError(
             f"{path}: expected a LoRA's down and up matrices for {' or '.join(named)}, got {key}: "
             "LoHa, LoKr and DoRA can't be used"
         )
-    part = _ROOTS[root]
     name = key.removeprefix(root).removesuffix(suffix)
-    for candidate in _spellings(name, named[part], flat=root.endswith("_")):
-        if candidate in named[part]:
-            return part, candidate, _SUFFIXES[suffix]
+    if root == "diffusion_model.":
+        name = name.replace(".", "_")
+    flat = root.endswith("_") or root == "diffusion_model."
+    for names in _spellings(name, named[part], flat=flat):
+        if all(candidate in named[part] for candidate in names):
+            return part, names, _SUFFIXES[suffix]
     raise ModelError(
         f"{path}: expected modules of this model, got {part}'s {name}: "
         "the adapter was made for another kind of model"
     )
 
 
-def _spellings(name: str, modules: Iterable[str], *, flat: bool) -> Iterable[str]:
+def _spellings(name: str, modules: Iterable[str], *, flat: bool) -> Iterable[Names]:
     if flat:
         # kohya-ss writes underscores for dots, which can't be told from those in names.
-        wanted = {name, name.removeprefix("text_model_"), _of_original(name)}
-        return [module for module in modules if module.replace(".", "_") in wanted]
+        known = {module.replace(".", "_"): module for module in modules}
+        single = (name, name.removeprefix("text_model_"), of_unet(name))
+        wanted = [*((each,) for each in single), of_transformer(name)]
+        return [tuple(known.get(each, "") for each in names) for names in wanted if names]
     name = name.replace(".processor.", ".")
     name += ".0" if name.endswith(".to_out") else ""
     # Older releases of transformers have the text encoder's layers one level down.
-    return name, name.removeprefix("text_model.")
-
-
-def _of_original(name: str) -> str:
-    """Stable Diffusion XL's attention under the name that it was trained with, as diffusers names
-    it: three places a level, of which the first two hold attention."""
-    match = re.match(r"(input|output)_blocks_(\d+)_1_(.*)", name)
-    if match is None:
-        return name.replace("middle_block_1_", "mid_block_attentions_0_")
-    way, number, rest = match.groups()
-    level, layer = divmod(int(number) - (way == "input"), 3)
-    return f"{'down' if way == 'input' else 'up'}_blocks_{level}_attentions_{layer}_{rest}"
+    return (name,), (name.removeprefix("text_model."),)
 
 
 def _alpha(
@@ -173,6 +178,31 @@ def _alpha(
             return float(value)
     value = metadata.get(f"{part}.lora_alpha")
     return None if value is None else float(value)
+
+
+def _apart(
+    path: Path,
+    names: Names,
+    modules: Mapping[str, nn.Module],
+    found: Mapping[str, Tensor],
+) -> list[Mapping[str, Tensor]]:
+    """The matrices of each of some modules: all share `down`, and each has its part of `up`."""
+    if len(names) == 1 or not {"down", "up"} <= set(found):
+        return [found] * len(names)
+    sizes = [_num_outputs(modules[name]) for name in names]
+    if found["up"].shape[0] != sum(sizes):
+        raise ModelError(
+            f"{path}: expected a matrix of {sum(sizes)} outputs for {' and '.join(names)}, got "
+            f"{found['up'].shape[0]}: the adapter was made for another model"
+        )
+    ups = found["up"].split(sizes)
+    return [{"down": found["down"], "up": up} for up in ups]
+
+
+def _num_outputs(module: nn.Module) -> int:
+    outputs = module.out_channels if isinstance(module, nn.Conv2d) else module.out_features
+    assert isinstance(outputs, int)
+    return outputs
 
 
 def _branch(

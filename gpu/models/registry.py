@@ -5,11 +5,18 @@ A registry is a TOML file. Paths are relative to it, and the first model is the 
     [models.dreams]
     path = "dreams.safetensors"
     title = "Dreams"
+
+A file that holds a transformer alone, as FLUX.1's and Z-Image's are published, names a diffusers
+folder that has the rest:
+
+    [models.tune]
+    path = "tune.safetensors"
+    parts = "flux-dev"
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -30,6 +37,7 @@ _Id = Annotated[str, Meta(pattern=rf"^{MODEL_ID}\Z")]
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     title: Name = ""
+    parts: str = ""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +49,8 @@ class Registry:
     paths: Mapping[str, Path]
     titles: Mapping[str, str]
     default: str
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    """Of some models, the folder that has what their file leaves out."""
 
     @property
     def listings(self) -> tuple[ModelListing, ...]:
@@ -71,4 +81,5 @@ def read_registry(file: Path, embedded: Path, default: str | None = None) -> Reg
         raise ModelError(
             f"expected --model to be one of {file}'s ({', '.join(paths)}), got {default}"
         )
-    return Registry(paths, titles, default)
+    parts = {id: file.parent / entry.parts for id, entry in found.items() if entry.parts}
+    return Registry(paths, titles, default, parts)

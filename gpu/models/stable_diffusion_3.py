@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from gpu.models.adapters import Mixer
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
 from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts, padded_ids, shift
@@ -23,11 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gpu.models.family import Family, LoadOptions, Report, Row
+    from gpu.models.lora_file import Part
 
 _PLAIN = Reading()
 _T5_TOKENS = 256
 _MAX_SHIFT = 1.16
 _CLIP = "CLIPTextModelWithProjection"
+_CLIPS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
 
 
 class StableDiffusion3(FlowFamily):
@@ -40,14 +41,14 @@ class StableDiffusion3(FlowFamily):
         self._width = int(config.joint_attention_dim)
         self._clips = [
             PromptReader(
-                parts.tokenizers[f"tokenizer{end}"],
-                encoder := parts.encoders[f"text_encoder{end}"],
+                parts.tokenizers[part.replace("text_encoder", "tokenizer")],
+                parts.encoders[part],
                 options,
-                Mixer("text_encoder", encoder, options.device),
+                self._adapters.mixers[part],
                 self._reserve.fetched,
                 penultimate_states,
             )
-            for end in ("", "_2")
+            for part in _CLIPS
         ]
         self._t5 = parts.encoders.get("text_encoder_3")
         self._t5_tokenizer = parts.tokenizers.get("tokenizer_3")
@@ -90,8 +91,8 @@ class StableDiffusion3(FlowFamily):
 
     def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
         pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
-        return self._denoiser(
-            plain=True,
+        return self._forward(
+            rows,
             hidden_states=latents.to(self.dtype),
             timestep=timesteps,
             encoder_hidden_states=torch.stack([row.words.tokens for row in rows]),

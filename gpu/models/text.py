@@ -97,7 +97,7 @@ class PromptReader:
     def read(self, text: str, reading: Reading) -> Words:
         """A prompt in `dtype`; one of more than `MAX_WINDOWS` is cut. What the whole prompt says
         is what its first window does."""
-        mixed = tuple((adapter.name, weight) for adapter, weight in reading.adapters)
+        mixed = tuple((adapter.key, weight) for adapter, weight in reading.adapters)
         key = (text, reading.clip_skip, mixed)
         with self._lock:
             known = self._known.get(key)

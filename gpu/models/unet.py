@@ -22,7 +22,7 @@ from gpu.models.parts import Reserve, load_part, use_xformers, weight_bytes
 from gpu.models.quantised import quantise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gpu.models.family import Adapters, LoadOptions, Report, Row
@@ -83,8 +83,14 @@ class UNetFamily:
     def take_adapters(self, chosen: Mapping[str, float]) -> Adapters:
         return self._adapters.take(chosen)
 
+    def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
+        return self._adapters.versions(names)
+
     def take_control(self, name: str) -> Any:
         return self._controls.take(name)
+
+    def control_cost(self, name: str) -> float:
+        return self._controls.cost(name)
 
     def _load_control(self, folder: Path) -> Any:
         from diffusers import ControlNetModel

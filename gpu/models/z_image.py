@@ -7,7 +7,7 @@ own pipeline for it counts from 0. Loads a diffusers folder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,6 +27,7 @@ _MAX_TOKENS = 512
 
 
 class ZImage(FlowFamily):
+    rowless = ("all_x_embedder.", "cap_embedder.")
     usual = Advice(steps=9, guidance=1.0, sampler="euler")
     """The turbo model's, which a folder doesn't say that it is."""
 
@@ -60,8 +61,8 @@ class ZImage(FlowFamily):
 
     def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
         # Its time runs from noise to picture, and what it tells points that way too.
-        output = self._denoiser(
-            plain=True,
+        output: Any = self._forward(
+            rows,
             x=list(latents.to(self.dtype).unsqueeze(2).unbind()),
             t=(1000 - timesteps) / 1000,
             cap_feats=[row.words.tokens for row in rows],

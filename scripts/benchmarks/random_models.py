@@ -66,7 +66,8 @@ def build(kind: Kind, options: LoadOptions, *, toy: bool) -> Model:
     unet = _part("UNet2DConditionModel", folder / "unet", _TOY_UNET[kind] if toy else {})
     vae = _part("AutoencoderKL", folder / "vae", _TOY_VAE if toy else {})
     unet, vae = unet.to(options.device, options.dtype), vae.to(options.device)
-    names: tuple[Part, ...] = ("text_encoder", "text_encoder_2")[: 1 if kind == "sd1" else 2]
+    both: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
+    names = both[:1] if kind == "sd1" else both
     encoders = {name: _encoder(folder / name, options, toy=toy) for name in names}
     paddings = (OPENAI_PADDING, OPEN_CLIP_PADDING)
     tokenizers = {
@@ -74,11 +75,14 @@ def build(kind: Kind, options: LoadOptions, *, toy: bool) -> Model:
         for name, padding in zip(names, paddings, strict=False)
     }
     config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
-    pairs = dict(zip(names, zip(tokenizers.values(), encoders.values(), strict=True), strict=True))
+    pairs: dict[Part, tuple[Any, Any]] = {
+        name: (tokenizers[name.replace("text_encoder", "tokenizer")], encoders[name])
+        for name in names
+    }
     parts = Parts(kind, unet, vae, pairs, config)
-    theirs = {name: copy.deepcopy(part) for name, part in {"vae": vae, **encoders}.items()}
-    shared = {"unet": unet, **tokenizers}
-    shared |= {name: part.to(options.dtype) for name, part in theirs.items()}
+    shared: dict[str, Any] = {"unet": unet, **tokenizers}
+    for name, part in [("vae", vae), *encoders.items()]:
+        shared[name] = copy.deepcopy(part).to(options.dtype)
     shared["scheduler"] = diffusers.EulerDiscreteScheduler.from_config(config)
     if kind == "sd1":
         plain = {"safety_checker": None, "feature_extractor": None}

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from server.core.access import lock_id
-from server.core.records import Candidate, Frame, Image, Layer, Mask, Patch, Put, Record, Stroke
+from server.core.records import (
+    Access,
+    Candidate,
+    Frame,
+    Image,
+    Layer,
+    Mask,
+    Patch,
+    Put,
+    Record,
+    Stroke,
+)
 from server.render.bounds import bounds, rectangle
 
 if TYPE_CHECKING:
@@ -69,7 +80,8 @@ class LiveFrame:
 def touches(frame: Frame, before: Record | None, after: Record | None) -> bool:
     """Whether a record's change from `before` to `after` may change what `frame` is drawn from.
 
-    A change of a layer always may; whether it did, the drawing finds out.
+    A change of a layer always may; whether it did, the drawing finds out. The room's model counts
+    for frames that name none.
     """
     return _looks(before) != _looks(after) and any(
         _lies_under(frame, record) for record in (before, after) if record is not None
@@ -84,6 +96,8 @@ def _is_part_of(frame: Frame, record: Record | None) -> bool:
 def _lies_under(frame: Frame, record: Record) -> bool:
     if isinstance(record, Mask):
         return record.frame == frame.id
+    if isinstance(record, Access):
+        return not frame.model
     if isinstance(record, _DRAWN):
         box = bounds(record)
         return box is not None and box.meets(rectangle(frame.x, frame.y, frame.w, frame.h))
@@ -99,6 +113,8 @@ def _looks(record: Record | None) -> object:
             return z, visible, opacity
         case Stroke() | Mask() | Image():
             return record
+        case Access(model=model):
+            return model or None
         case _:
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 
 from gpu.models import adapters
 from gpu.models.adapters import FOLDER
+from gpu.models.family import Reading
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
@@ -280,6 +282,37 @@ def test_m7_adapters_stay_loaded_within_a_bound(
     family.take_adapters({"two": 1.0})
     assert again is first
     assert [*family._adapters._held] == ["two"]
+
+
+def test_m7_an_adapter_that_was_replaced_on_the_disk_is_another_one(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    (folder / FOLDER).mkdir()
+    path = folder / FOLDER / "ink.safetensors"
+    save_file(ADAPTERS["one"], path)
+    family = loaded(folder)
+    runner = Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+    request = job(loras={"ink": 1.0}, steps=2)
+    before, key = runner.prepare(request), runner.adapter_versions(request)
+    (first,) = run(runner, [request])
+
+    save_file(ADAPTERS["two"], path)
+    os.utime(path, ns=(1, 1))
+    (second,) = run(runner, [request])
+
+    assert relative_error(first, second) > 1e-3
+    assert runner.adapter_versions(request) != key
+    ((used, _),) = before.adapters
+    ((now, _),) = family.take_adapters({"ink": 1.0})
+    assert used is not now
+    words = [family.encode_prompt("a", Reading(adapters=((each, 1.0),))) for each in (used, now)]
+    # The second one leaves the text encoder alone.
+    assert not torch.equal(words[0].tokens, words[1].tokens)
+    path.unlink()
+    with pytest.raises(ValueError, match="the adapter ink is gone"):
+        family.take_adapters({"ink": 1.0})
 
 
 def test_m7_an_adapter_that_a_job_still_uses_is_not_loaded_twice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from gpu.api import (
     decode_event,
     encode,
 )
-from gpu.models import controls
+from gpu.models import controls, flops
 from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
+from gpu.models.flops import control_cost
 from gpu.models.load import load
 from gpu.previews import fit
 from gpu.runner import Runner
@@ -36,8 +38,6 @@ from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import gradient, job, picture, square_mask
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from gpu.models.stable_diffusion import StableDiffusion
@@ -249,9 +249,43 @@ def test_f1_a_control_counts_for_the_part_of_the_steps_that_it_steers(runner: Ru
     def cost(**fields: Any) -> float:
         return runner.prepare(job(steps=10, **fields)).demand.cost
 
-    assert cost(control=control()) == pytest.approx(1.5 * cost())
-    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx(1.2 * cost())
+    steered = runner.prepare(job(steps=10, control=control())).control
+    assert steered is not None
+    assert 0 < steered.cost < 10
+    assert cost(control=control()) == pytest.approx((1 + steered.cost) * cost())
+    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx(
+        (1 + 0.4 * steered.cost) * cost()
+    )
     assert cost(control=control(end=0.0)) == cost()
+
+
+@pytest.mark.parametrize(("kind", "cells", "part"), [("sd1", 64, 0.353), ("sdxl", 128, 0.447)])
+def test_f1_a_control_costs_what_its_arithmetic_is_beside_the_model_s(
+    kind: str, cells: int, part: float
+) -> None:
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    folder = Path(controls.__file__).parent / kind / "unet"
+    with torch.device("meta"):
+        unet: Any = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
+        network: Any = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+
+    assert unet.config.sample_size == cells
+    assert control_cost(unet, network, 8) == pytest.approx(part, abs=0.001)
+
+
+def test_f1_arithmetic_is_counted_as_torch_counts_it() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    layers = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(2), torch.nn.Linear(36, 5)
+    )
+    with torch.no_grad(), flops._Counter() as ours:
+        layers(torch.ones(2, 3, 8, 8))
+    with FlopCounterMode(display=False) as theirs:
+        layers(torch.ones(2, 3, 8, 8))
+
+    assert ours.flops == theirs.get_total_flops() > 0
 
 
 def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner: Runner) -> None:

@@ -831,6 +831,27 @@ async def test_g34_prompt_mask_place_and_pictures_touch_a_live_frame(what: str) 
         await shown(studio, await drawn(studio, 2))
 
 
+@pytest.mark.parametrize(("own", "touched"), [("", 1), ("one", 0)])
+async def test_g34_the_room_s_model_touches_live_frames_that_name_none(
+    own: str, touched: int
+) -> None:
+    async with Studio() as studio:
+        studio.engine.others = {id: msgspec.structs.replace(MODEL, id=id) for id in ("one", "two")}
+        studio.room.put(live_frame(model=own))
+        await shown(studio, await drawn(studio, 1))
+
+        studio.room.put(Access(id=ACCESS_ID))
+        assert studio.clock.pending() == 0
+        studio.room.append([Patch(ACCESS_ID, {"model": "two"})], ANN)
+        assert studio.clock.pending() == touched
+
+        if touched:
+            job = await drawn(studio, 2)
+            assert job.model == "two"
+        studio.room.append([Patch(ACCESS_ID, {"talk": True})], ANN)
+        assert studio.clock.pending() == 0
+
+
 async def test_g34_a_change_that_leaves_the_region_as_it_was_makes_no_picture() -> None:
     async with Studio() as studio:
         studio.room.put(live_frame(), canvas.layer("l"))

@@ -1,0 +1,135 @@
+"""A transformer in one file, and a diffusers folder with the rest."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gpu.api import ModelListing
+from gpu.loader import Loader
+from gpu.models.family import LoadOptions, ModelError
+from gpu.models.load import load
+from gpu.models.registry import read_registry
+from gpu.previews import fit
+from gpu.runner import Runner
+from gpu.samplers.table import Tables
+from tests.gpu.parity import run, task
+from tests.gpu.tiny_flows import save_flux, save_sd3, save_z_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gpu.models.family import Family
+
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+SAVE: dict[str, Callable[[Path], None]] = {
+    "sd3": lambda folder: save_sd3(folder, has_t5=False),
+    "flux": lambda folder: save_flux(folder, guided=True),
+    "z-image": save_z_image,
+}
+
+
+def latents(family: Family) -> torch.Tensor:
+    runner = Runner(family, Tables(family.scheduler_config, family.pace), fit(family, 2)[0])
+    (made,) = run(runner, [task("txt2img", sampler="euler", steps=2)])
+    return made
+
+
+def options(path: Path, parts: Path | None = None) -> LoadOptions:
+    return LoadOptions(path, torch.device("cpu"), torch.float32, parts=parts)
+
+
+def as_published(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Z-Image's own names, with one matrix for queries, keys and values."""
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if ".to_k." in name or ".to_v." in name:
+            continue
+        if ".to_q." in name:
+            ways = [tensors[name.replace(".to_q.", f".to_{way}.")] for way in "qkv"]
+            renamed[name.replace(".to_q.", ".qkv.")] = torch.cat(ways)
+            continue
+        for ours, theirs in (
+            ("all_final_layer.2-1.", "final_layer."),
+            ("all_x_embedder.2-1.", "x_embedder."),
+            (".attention.to_out.0.", ".attention.out."),
+            (".attention.norm_k.", ".attention.k_norm."),
+            (".attention.norm_q.", ".attention.q_norm."),
+        ):
+            name = name.replace(ours, theirs)
+        renamed[f"model.diffusion_model.{name}"] = tensor
+    return renamed
+
+
+@pytest.mark.parametrize("kind", [*SAVE, "z-image as published"])
+def test_m3_a_transformer_in_one_file_and_a_folder_with_the_rest_are_a_model(
+    tmp_path: Path, kind: str
+) -> None:
+    whole, parts, file = tmp_path / "whole", tmp_path / "parts", tmp_path / "tune.safetensors"
+    SAVE[kind.split()[0]](whole)
+    shutil.copytree(whole, parts)
+    tensors = load_file(parts / WEIGHTS)
+    (parts / WEIGHTS).unlink()
+    save_file(as_published(tensors) if "published" in kind else tensors, file)
+
+    family = load(options(file, parts), lambda _: None)
+
+    assert family.name == "tune"
+    torch.testing.assert_close(latents(family), latents(load(options(whole), lambda _: None)))
+    assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.fixture
+def z_image(tmp_path: Path) -> Path:
+    save_z_image(tmp_path / "z-image")
+    return tmp_path / "z-image"
+
+
+def test_m3_a_transformer_that_lacks_something_says_so(tmp_path: Path, z_image: Path) -> None:
+    tensors = load_file(z_image / WEIGHTS)
+    tensors.pop("layers.0.attention.to_q.weight")
+    save_file(tensors, tmp_path / "half.safetensors")
+
+    with pytest.raises(ModelError, match=r"half\.safetensors: expected .*use another file"):
+        load(options(tmp_path / "half.safetensors", z_image), lambda _: None)
+
+
+def test_m3_parts_that_are_of_no_such_model_say_so(
+    tmp_path: Path, kl_folder: Path, z_image: Path
+) -> None:
+    file = z_image / WEIGHTS
+
+    with pytest.raises(ModelError, match=r"the parts of Stable Diffusion 3, FLUX\.1 or Z-Image"):
+        load(options(file, kl_folder), lambda _: None)
+    with pytest.raises(ModelError, match="or for a transformer alone a registry"):
+        load(options(file), lambda _: None)
+
+
+def test_m12_a_registry_may_name_the_parts_of_a_transformer_s_file(
+    tmp_path: Path, z_image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(z_image / WEIGHTS, tmp_path / "tune.safetensors")
+    registry = tmp_path / "models.toml"
+    registry.write_text('[models.tune]\npath = "tune.safetensors"\nparts = "z-image"\n')
+    loads: list[LoadOptions] = []
+
+    def noted(wanted: LoadOptions, _report: Any) -> Family:
+        loads.append(wanted)
+        raise ModelError("noted")
+
+    monkeypatch.setattr("gpu.loader.load", noted)
+    read = read_registry(registry, tmp_path / "embedded")
+    loader = Loader(read, options(tmp_path), 2, lambda _: None, chooses_threads=False)
+
+    assert loader.listings[0] == ModelListing(id="tune", title="tune")
+    sizes = [path.stat().st_size for path in z_image.glob("*/*.safetensors")]
+    sizes.append((tmp_path / "tune.safetensors").stat().st_size)
+    assert loader.num_bytes("tune") == sum(sizes)
+    with pytest.raises(ModelError, match="noted"):
+        loader.load("tune")
+    assert (loads[0].path, loads[0].parts) == (tmp_path / "tune.safetensors", z_image)
