@@ -78,6 +78,7 @@ class Seats:
         """How much of that was put into somebody's outbox already."""
         self._moves: dict[Key, Packet] = {}
         """Cursors and looks that are about to be told."""
+        self._moves_due = False
 
     def __len__(self) -> int:
         return len(self._here) + len(self._arriving)
@@ -177,10 +178,12 @@ class Seats:
         key = (kind, seat.session)
         seat.latest[kind] = packet = Packet(message, ephemeral=True, key=key)
         self._moves[key] = packet
-        if len(self._moves) == 1:
+        if not self._moves_due:
+            self._moves_due = True
             self._later(MOVES_S, self._tell_moves)
 
     def _tell_moves(self) -> None:
+        self._moves_due = False
         moves, self._moves = self._moves, {}
         for (_, session), packet in moves.items():
             self.spread(packet, self._here.get(session))

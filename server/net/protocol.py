@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 EXTENSION = "atelier.direct"
 READ_AHEAD_BYTES = 64 * 1024
-"""Of whole messages that wait for their turn, after which no more is read."""
+"""Of frames that wait for their turn, after which no more is read; and of what waits to be sent,
+after which pings aren't answered."""
 AT_ONCE_PER_TURN = 32
 """Messages of one connection that are dealt with at once before the others have their turn."""
 MASKED = 0x80
@@ -138,13 +139,17 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self._tells_frames_apart:
             self._came += data
-            if not self._is_going_on:
+            if self._is_going_on:
+                self._read_on()
+            else:
                 self._read()
             return
+        was_initiated = self.handshake_initiated
         super().data_received(data)
         # Nothing has come behind the handshake: the next byte begins a frame.
         self._tells_frames_apart = (
             self.handshake_initiated
+            and not was_initiated
             and not self.close_sent
             and data.find(HEAD_END) == len(data) - len(HEAD_END)
         )
@@ -171,6 +176,14 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         # asyncio closes the line after this.
         self.disconnected = True
         self._tell()
+
+    def handle_ping(self) -> None:
+        waits = self.transport.get_write_buffer_size()
+        if waits > READ_AHEAD_BYTES and self.conn.state is State.OPEN:
+            # Who reads no answers needs no more of them: they would pile up.
+            self.conn.data_to_send()
+            return
+        super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
@@ -218,6 +231,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             elif end > len(came):
                 break
             elif num == AT_ONCE_PER_TURN:
+                self._waits = True
                 self._go_on_soon()
                 break
             elif state is not State.OPEN or not self._is_awaited or not self.queue.empty():

@@ -91,9 +91,10 @@ class _Sender(ABC):
         self._outbox = Outbox(max_outbox_bytes)
 
     def close(self, code: int, reason: str) -> None:
+        if self.is_open and code != TOO_SLOW:
+            self._begin()
+        # What had to come first may have shown that it is too slow, and closed it.
         if self.is_open:
-            if code != TOO_SLOW:
-                self._begin()
             self._close(code, reason)
             if self.on_close is not None:
                 self.on_close()
@@ -147,7 +148,7 @@ class DirectSender(_Sender):
         return self._socket.is_open
 
     def _close(self, code: int, reason: str) -> None:
-        while code != TOO_SLOW and self._outbox and not self._socket.is_paused:
+        while code != TOO_SLOW and self.is_open and self._outbox and not self._socket.is_paused:
             self._flush()
         self._socket.close(code, reason)
 

@@ -32,6 +32,8 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)})
         self.written = b""
+        self.num_waiting = 0
+        """Bytes that the client hasn't read."""
         self.is_reading_now = True
         self.is_closed = False
 
@@ -46,6 +48,9 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.is_reading_now = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.num_waiting
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -193,6 +198,31 @@ async def test_j5_no_more_is_read_while_much_waits() -> None:
     peer.may_go_on.set()
     await peer.until(lambda: len(peer.heard) == num)
     assert peer.transport.is_reading_now
+
+
+@pytest.mark.parametrize("one", [framed(INK), framed(b"", Opcode.PING)])
+async def test_s14_no_more_is_read_while_much_waits_for_its_turn(one: bytes) -> None:
+    """A turn of the loop reads far more than it deals with."""
+    peer = Peer()
+    await peer.open()
+    peer.say(one * (AT_ONCE_PER_TURN + 1))
+    peer.say(one * (READ_AHEAD_BYTES // len(one) + AT_ONCE_PER_TURN))
+    assert not peer.transport.is_reading_now
+    await peer.until(lambda: peer.transport.is_reading_now)
+    peer.say(framed(b"op"))
+    await peer.until(lambda: b"op" in peer.heard)
+
+
+async def test_s9_answers_to_pings_that_nobody_reads_dont_pile_up() -> None:
+    peer = Peer()
+    await peer.open()
+    peer.say(framed(b"1", Opcode.PING))
+    peer.transport.num_waiting = 2 * READ_AHEAD_BYTES
+    peer.say(framed(b"2", Opcode.PING))
+    peer.transport.num_waiting = 0
+    peer.say(framed(b"3", Opcode.PING))
+    answers = [Frame(Opcode.PONG, data).serialize(mask=False) for data in (b"1", b"3")]
+    assert peer.transport.written == b"".join(answers)
 
 
 async def test_l1_what_is_too_long_is_closed_before_it_is_there() -> None:

@@ -40,6 +40,7 @@ class Socket:
         self.writes: list[bytes] = []
         self.most = 1_000_000_000
         """How many bytes go at once; less than 0: it breaks."""
+        self.codes: list[int] = []
         self.is_open = True
         self.is_paused = False
         self.on_change: Callable[[], None] | None = None
@@ -55,6 +56,7 @@ class Socket:
         self.writes.append(data)
 
     def close(self, code: int, reason: str) -> None:
+        self.codes.append(code)
         self.is_open = False
 
 
@@ -180,6 +182,19 @@ async def test_s16_what_was_said_before_a_line_is_closed_still_goes_out() -> Non
     assert [socket.writes for socket in sockets] == [[said.frame]] * 2
 
 
+async def test_s9_a_line_that_proves_too_slow_while_it_is_closed_is_closed_once() -> None:
+    """What this turn has said is put before the end, and may be more than may wait."""
+    seats, (seat,), (socket,) = room_of(1)
+    await settled([socket])
+    closed: list[bool] = []
+    seat.sender.on_close = lambda: closed.append(socket.is_open)
+    for _ in range(6):
+        seats.spread(Packet(bytes(WRITE_BYTES)))
+    seat.sender.close(4410, "out")
+    assert closed == [False]
+    assert socket.codes == [4408]
+
+
 async def test_s16_a_line_that_is_lost_cant_be_sent_on() -> None:
     """The number of its socket may be another's by then."""
     ours, theirs = socketpair()
@@ -222,6 +237,23 @@ async def test_s17_cursors_of_a_room_go_out_together_and_the_last_one_of_each_co
     await asyncio.sleep(0)
     a, b = Packet(b"a4").frame, Packet(b"b4").frame
     assert [socket.writes for socket in sockets] == [[b], [a], []]
+
+
+async def test_s17_a_room_tells_of_cursors_at_most_once_in_its_time() -> None:
+    told: list[Callable[[], None]] = []
+    seats, all_seats, sockets = room_of(
+        2, lambda after_s, act: told.append(act) if after_s else None
+    )
+    await settled(sockets)
+    for number in range(3):
+        seats.move(all_seats[0], "presence", b"a%d" % number)
+    seats.move(all_seats[1], "presence", b"b")
+    seats.leave(all_seats[1])
+    seats.move(all_seats[0], "presence", b"a3")
+    assert len(told) == 1
+    told.pop()()
+    seats.move(all_seats[0], "presence", b"a4")
+    assert len(told) == 1
 
 
 async def test_s16_nothing_is_compressed(tmp_path: Path) -> None:
