@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Limits } from "../protocol/messages";
 import { backoffMs } from "./backoff";
-import { told } from "./told";
+import { ToldError, told } from "./told";
 
 export interface Stored {
   readonly blob: string;
@@ -12,8 +12,8 @@ export interface Stored {
   readonly height: number;
 }
 
-/** The picture can't be stored; the message is a sentence for people. */
-export class UploadError extends Error {
+/** The picture can't be stored. */
+export class UploadError extends ToldError {
   override name = "UploadError";
 }
 
@@ -37,11 +37,12 @@ export class Blobs {
   /** Resolves when the picture is stored; throws UploadError. */
   async upload(file: Blob, limits: Limits | null, badge: string): Promise<Stored> {
     if (!TYPES.includes(file.type)) {
-      throw new UploadError(`Expected a PNG, JPEG or WEBP picture, got ${file.type || "a file"}.`);
+      const got = file.type || "a file";
+      throw new UploadError("unsupported", `expected a PNG, JPEG or WEBP picture, got ${got}`);
     }
     if (limits !== null && file.size > limits.blob_bytes) {
       const most = Math.floor(limits.blob_bytes / 1024 / 1024);
-      throw new UploadError(`The picture is larger than ${most} MB: make it smaller.`);
+      throw new UploadError("too_large", `the picture is larger than ${most} MB: make it smaller`);
     }
     const bytes = new Uint8Array(await file.arrayBuffer());
     const name = await sha256Hex(bytes);
@@ -54,9 +55,9 @@ export class Blobs {
       const response = await this.#send(name, body, badge);
       if (response?.ok) return (await response.json()) as Stored;
       const mayPass = response === null || response.status >= 500 || response.status === 429;
-      if (!mayPass) throw new UploadError(await told(response));
+      if (!mayPass) throw new UploadError(...(await told(response)));
       if (attempt === ATTEMPTS) {
-        throw new UploadError("The picture could not be sent: the server doesn't answer.");
+        throw new UploadError("no_answer", "the server doesn't answer");
       }
       await this.#wait(backoffMs(attempt, Math.random()));
     }

@@ -1,9 +1,9 @@
 /** A room as a file, a new room from such a file, and what a room was before. */
 
-import { told } from "./told";
+import { ToldError, told } from "./told";
 
-/** The server didn't do it; the message is a sentence for people. */
-export class RoomFileError extends Error {
+/** The server didn't do it. */
+export class RoomFileError extends ToldError {
   override name = "RoomFileError";
 }
 
@@ -50,8 +50,8 @@ export class RoomFiles {
     const headers = { authorization: `Bearer ${badge}` };
     const request = body === undefined ? { method, headers } : { method, headers, body };
     const response = await fetch(`${this.#room}/${what}`, request).catch(() => null);
-    if (response === null) throw new RoomFileError("The server doesn't answer.");
-    if (!response.ok) throw new RoomFileError(await told(response));
+    if (response === null) throw new RoomFileError("no_answer", "the server doesn't answer");
+    if (!response.ok) throw new RoomFileError(...(await told(response)));
     return response;
   }
 }

@@ -1,5 +1,6 @@
 /** What the server and the connection say, in the language of the page. Pure. */
 
+import { ToldError } from "../net/told";
 import { CLOSE } from "../protocol/messages";
 import type { WORDS } from "./words";
 
@@ -11,6 +12,8 @@ const DETAILED: readonly string[] = [
   "engine_error",
   "no_model",
   "bad_record",
+  "bad_archive",
+  "too_large",
   "invalid",
 ];
 
@@ -19,6 +22,12 @@ export function refusalText(words: Words, code: string, reason: string): string 
   if (!Object.hasOwn(words.refusals, code)) return reason;
   const text = words.refusals[code as keyof Words["refusals"]];
   return DETAILED.includes(code) && reason !== "" ? `${text} (${reason})` : text;
+}
+
+/** What went wrong with something that was asked over HTTP. */
+export function errorText(words: Words, error: unknown): string {
+  if (error instanceof ToldError) return refusalText(words, error.code, error.message);
+  return error instanceof Error ? error.message : "";
 }
 
 /** Why there is no connection; `code` is that with which the last one was closed. */

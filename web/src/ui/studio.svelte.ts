@@ -18,7 +18,7 @@ import type { Bench, Tool } from "../tools/tool";
 import { Journey } from "./journey.svelte";
 import { listenToKeys } from "./keyboard";
 import { speech } from "./language.svelte";
-import { refusalText } from "./reasons";
+import { errorText, refusalText } from "./reasons";
 import { Sights } from "./sights.svelte";
 
 /** What is seen of an empty canvas. */
@@ -177,8 +177,7 @@ export class Studio extends Sights {
     try {
       this.journey = new Journey(this.room, await this.room.past());
     } catch (error) {
-      const reason = error instanceof Error ? error.message : "";
-      this.say(`${speech.words.historyFailed} ${reason}`.trim());
+      this.say(`${speech.words.historyFailed} ${errorText(speech.words, error)}`.trim());
     }
   }
 
@@ -189,8 +188,7 @@ export class Studio extends Sights {
     try {
       await placePictures(bench, files, at ?? this.#middle(), seen);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : "";
-      this.say(`${speech.words.pictureFailed} ${reason}`.trim());
+      this.say(`${speech.words.pictureFailed} ${errorText(speech.words, error)}`.trim());
     }
   }
 

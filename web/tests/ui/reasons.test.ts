@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { ToldError } from "../../src/net/told";
 import { CLOSE } from "../../src/protocol/messages";
-import { closingText, refusalText } from "../../src/ui/reasons";
+import { closingText, errorText, refusalText } from "../../src/ui/reasons";
 import { WORDS } from "../../src/ui/words";
 
 const PROTOCOL = fileURLToPath(new URL("../../../PROTOCOL.md", import.meta.url));
@@ -27,6 +28,16 @@ test("what the server knows more stands behind the word", () => {
   );
   expect(refusalText(WORDS.zh, "locked", "a host has locked it")).toBe(WORDS.zh.refusals.locked);
   expect(refusalText(WORDS.en, "brand_new", "as the server says it")).toBe("as the server says it");
+});
+
+test("what is refused over HTTP is told in the language of the page", () => {
+  const error = new ToldError("unsupported", "expected a PNG");
+  expect(errorText(WORDS.zh, error)).toBe(WORDS.zh.refusals.unsupported);
+  expect(errorText(WORDS.zh, new ToldError("", "as the server says it"))).toBe(
+    "as the server says it",
+  );
+  expect(errorText(WORDS.en, new Error("no PNG"))).toBe("no PNG");
+  expect(errorText(WORDS.en, "nothing")).toBe("");
 });
 
 test("why there is no connection is told in the language of the page", () => {
