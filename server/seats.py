@@ -13,7 +13,7 @@ from server.core import codec, ids
 from server.core.ids import PersonId
 from server.core.messages import Joined, Left
 from server.net.outbox import Key, Packet
-from server.net.senders import WRITE_BYTES
+from server.net.senders import WRITE_BYTES, send_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,23 +141,21 @@ class Seats:
         said, self._said = self._said, []
         taken, self._taken = self._taken, {}
         frames = [packet.frame for packet, _ in said]
-        size = sum(map(len, frames))
-        is_portion = size <= WRITE_BYTES
-        data = b"".join(frames) if is_portion else b""
+        is_portion = sum(map(len, frames)) <= WRITE_BYTES
         others = {but for _, but in said} | taken.keys()
+        ready: list[Sender] = []
         for seat in self._here.values():
-            send_now = seat.sender.send_now
-            if send_now is None or seat in others or not is_portion:
-                left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
-                _send_some(seat.sender, left, at_once=is_portion)
+            if seat.sender.send_now is not None and seat not in others and is_portion:
+                ready.append(seat.sender)
                 continue
-            # Sent right here, since this is what all the time goes into.
-            try:
-                num_sent = send_now(data)
-            except OSError:
-                num_sent = 0
-            if num_sent < size:
-                seat.sender.write(data[num_sent:])
+            left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
+            if seat.sender.send_now is not None and is_portion:
+                send_at_once([seat.sender], b"".join([packet.frame for packet in left]))
+            else:
+                for packet in left:
+                    seat.sender.put(packet)
+        if ready:
+            send_at_once(ready, b"".join(frames))
 
     def _catch_up(self, seat: Seat) -> None:
         """Put into its outbox what was said to all before what it is told now."""
@@ -208,20 +206,3 @@ def on_loop(after_s: float, act: Callable[[], None]) -> None:
 
 def packed(message: ServerMessage) -> Packet:
     return Packet(codec.encode(message))
-
-
-def _send_some(sender: Sender, packets: list[Packet], *, at_once: bool) -> None:
-    """Send what isn't for all, or queue it where it can't be sent at once."""
-    send_now = sender.send_now
-    if send_now is None or not at_once:
-        for packet in packets:
-            sender.put(packet)
-        return
-    data = b"".join([packet.frame for packet in packets])
-    try:
-        num_sent = send_now(data) if data else 0
-    except OSError:
-        # Whatever it is, the transport meets it too, and closes if it must.
-        num_sent = 0
-    if num_sent < len(data):
-        sender.write(data[num_sent:])
