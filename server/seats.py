@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.core.access import Grant, Standing
     from server.core.limits import Meter
     from server.core.messages import Person, ServerMessage
-    from server.net.senders import Sender
+    from server.net.senders import Sender, SendNow
 
 
 Later = Callable[[float, Callable[[], None]], object]
@@ -76,6 +76,8 @@ class Seats:
         """To all who are here, perhaps but one, in this turn of the event loop."""
         self._taken: dict[Seat, int] = {}
         """How much of that was put into somebody's outbox already."""
+        self._sends: dict[Sender, SendNow] | None = None
+        """Of all who are here, until that changes."""
         self._moves: dict[Key, Packet] = {}
         """Cursors and looks that are about to be told."""
 
@@ -114,6 +116,8 @@ class Seats:
         self._here[seat.session] = seat
         self._taken[seat] = len(self._said)
         seat.sender.before = partial(self._catch_up, seat)
+        seat.sender.on_change = self._forget_sends
+        self._sends = None
         return True
 
     def leave(self, seat: Seat) -> None:
@@ -121,7 +125,8 @@ class Seats:
         if self._here.pop(seat.session, None) is not None:
             for key in [key for key in self._moves if key[1] == seat.session]:
                 del self._moves[key]
-            seat.sender.before = None
+            seat.sender.before = seat.sender.on_change = None
+            self._sends = None
             self._taken.pop(seat, None)
             self.broadcast(Left(session=seat.session))
 
@@ -142,20 +147,31 @@ class Seats:
         taken, self._taken = self._taken, {}
         frames = [packet.frame for packet, _ in said]
         is_portion = sum(map(len, frames)) <= WRITE_BYTES
-        others = {but for _, but in said} | taken.keys()
-        ready: list[Sender] = []
-        for seat in self._here.values():
-            if seat.sender.send_now is not None and seat not in others and is_portion:
-                ready.append(seat.sender)
-                continue
+        some = {but for _, but in said if but is not None} | taken.keys()
+        others = [seat for seat in some if self.is_here(seat)]
+        sends = self._sends_now().copy() if is_portion else {}
+        for seat in others:
+            send_now = sends.pop(seat.sender, None)
             left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
-            if seat.sender.send_now is not None and is_portion:
-                send_at_once([seat.sender], b"".join([packet.frame for packet in left]))
-            else:
-                for packet in left:
-                    seat.sender.put(packet)
-        if ready:
-            send_at_once(ready, b"".join(frames))
+            if send_now is None:
+                _put_all(seat.sender, left)
+            elif left:
+                send_at_once({seat.sender: send_now}, b"".join([p.frame for p in left]))
+        if len(sends) + len(others) < len(self._here):
+            for seat in self._here.values():
+                if seat.sender not in sends and seat not in some:
+                    _put_all(seat.sender, [packet for packet, _ in said])
+        send_at_once(sends, b"".join(frames))
+
+    def _sends_now(self) -> dict[Sender, SendNow]:
+        """Those who can be sent to at once, by their senders."""
+        if self._sends is None:
+            senders = [seat.sender for seat in self._here.values()]
+            self._sends = {s: s.send_now for s in senders if s.send_now is not None}
+        return self._sends
+
+    def _forget_sends(self) -> None:
+        self._sends = None
 
     def _catch_up(self, seat: Seat) -> None:
         """Put into its outbox what was said to all before what it is told now."""
@@ -193,6 +209,11 @@ class Seats:
         for seat in self.all():
             if person is None or seat.person_id == person:
                 seat.sender.close(code, reason)
+
+
+def _put_all(sender: Sender, packets: list[Packet]) -> None:
+    for packet in packets:
+        sender.put(packet)
 
 
 def on_loop(after_s: float, act: Callable[[], None]) -> None:
