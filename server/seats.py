@@ -13,7 +13,7 @@ from server.core import codec, ids
 from server.core.ids import PersonId
 from server.core.messages import Joined, Left
 from server.net.outbox import Key, Packet
-from server.net.senders import WRITE_BYTES
+from server.net.senders import WRITE_BYTES, send_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.core.access import Grant, Standing
     from server.core.limits import Meter
     from server.core.messages import Person, ServerMessage
-    from server.net.senders import Sender
+    from server.net.senders import Sender, SendNow
 
 
 Later = Callable[[float, Callable[[], None]], object]
@@ -76,6 +76,8 @@ class Seats:
         """To all who are here, perhaps but one, in this turn of the event loop."""
         self._taken: dict[Seat, int] = {}
         """How much of that was put into somebody's outbox already."""
+        self._sends: dict[Sender, SendNow] | None = None
+        """Of all who are here, until that changes."""
         self._moves: dict[Key, Packet] = {}
         """Cursors and looks that are about to be told."""
         self._moves_due = False
@@ -115,6 +117,8 @@ class Seats:
         self._here[seat.session] = seat
         self._taken[seat] = len(self._said)
         seat.sender.before = partial(self._catch_up, seat)
+        seat.sender.on_change = self._forget_sends
+        self._sends = None
         return True
 
     def leave(self, seat: Seat) -> None:
@@ -122,7 +126,8 @@ class Seats:
         if self._here.pop(seat.session, None) is not None:
             for key in [key for key in self._moves if key[1] == seat.session]:
                 del self._moves[key]
-            seat.sender.before = None
+            seat.sender.before = seat.sender.on_change = None
+            self._sends = None
             self._taken.pop(seat, None)
             self.broadcast(Left(session=seat.session))
 
@@ -142,23 +147,32 @@ class Seats:
         said, self._said = self._said, []
         taken, self._taken = self._taken, {}
         frames = [packet.frame for packet, _ in said]
-        size = sum(map(len, frames))
-        is_portion = size <= WRITE_BYTES
-        data = b"".join(frames) if is_portion else b""
-        others = {but for _, but in said} | taken.keys()
-        for seat in self._here.values():
-            send_now = seat.sender.send_now
-            if send_now is None or seat in others or not is_portion:
-                left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
-                _send_some(seat.sender, left, at_once=is_portion)
-                continue
-            # Sent right here, since this is what all the time goes into.
-            try:
-                num_sent = send_now(data)
-            except OSError:
-                num_sent = 0
-            if num_sent < size:
-                seat.sender.write(data[num_sent:])
+        is_portion = sum(map(len, frames)) <= WRITE_BYTES
+        some = {but for _, but in said if but is not None} | taken.keys()
+        others = [seat for seat in some if self.is_here(seat)]
+        sends = self._sends_now().copy() if is_portion else {}
+        for seat in others:
+            send_now = sends.pop(seat.sender, None)
+            left = [packet for packet, but in said[taken.get(seat, 0) :] if but is not seat]
+            if send_now is None:
+                _put_all(seat.sender, left)
+            elif left:
+                send_at_once({seat.sender: send_now}, b"".join([p.frame for p in left]))
+        if len(sends) + len(others) < len(self._here):
+            for seat in self._here.values():
+                if seat.sender not in sends and seat not in some:
+                    _put_all(seat.sender, [packet for packet, _ in said])
+        send_at_once(sends, b"".join(frames))
+
+    def _sends_now(self) -> dict[Sender, SendNow]:
+        """Those who can be sent to at once, by their senders."""
+        if self._sends is None:
+            senders = [seat.sender for seat in self._here.values()]
+            self._sends = {s: s.send_now for s in senders if s.send_now is not None}
+        return self._sends
+
+    def _forget_sends(self) -> None:
+        self._sends = None
 
     def _catch_up(self, seat: Seat) -> None:
         """Put into its outbox what was said to all before what it is told now."""
@@ -200,6 +214,11 @@ class Seats:
                 seat.sender.close(code, reason)
 
 
+def _put_all(sender: Sender, packets: list[Packet]) -> None:
+    for packet in packets:
+        sender.put(packet)
+
+
 def on_loop(after_s: float, act: Callable[[], None]) -> None:
     """A `Later` on the event loop that is running."""
     loop = asyncio.get_running_loop()
@@ -211,20 +230,3 @@ def on_loop(after_s: float, act: Callable[[], None]) -> None:
 
 def packed(message: ServerMessage) -> Packet:
     return Packet(codec.encode(message))
-
-
-def _send_some(sender: Sender, packets: list[Packet], *, at_once: bool) -> None:
-    """Send what isn't for all, or queue it where it can't be sent at once."""
-    send_now = sender.send_now
-    if send_now is None or not at_once:
-        for packet in packets:
-            sender.put(packet)
-        return
-    data = b"".join([packet.frame for packet in packets])
-    try:
-        num_sent = send_now(data) if data else 0
-    except OSError:
-        # Whatever it is, the transport meets it too, and closes if it must.
-        num_sent = 0
-    if num_sent < len(data):
-        sender.write(data[num_sent:])

@@ -20,6 +20,7 @@ class KeptSender:
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
         self.before: Callable[[], None] | None = None
+        self.on_change: Callable[[], None] | None = None
         self.send_now: Callable[[bytes], int] | None = None
         self.sent: list[ServerMessage] = []
         self.closed: tuple[int, str] | None = None

@@ -46,6 +46,7 @@ class Listener:
     def __init__(self) -> None:
         self.on_close: Callable[[], None] | None = None
         self.before: Callable[[], None] | None = None
+        self.on_change: Callable[[], None] | None = None
         self.send_now: Callable[[bytes], int] | None = None
         self.is_open = True
         self.heard: list[ServerMessage] = []
