@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scripts.benchmarks.loads import Request
 
     Follow = Callable[[Record, float], Request | None]
+    Arm = Callable[[Mapping[int, float], float], "Machine"]
 
 SIDE_PX = 128
 _SHAPE = Shape(8, 8)
@@ -259,7 +260,7 @@ def figures(
 
 
 def _independent(setting: Setting, part: float) -> Waits:
-    arms = {"ours": Ours, "requests": Requests}
+    arms: dict[str, Arm] = {"ours": Ours, "requests": Requests}
     waits: Waits = {}
     for name, arm in arms.items():
         seen: list[float] = []
@@ -275,7 +276,7 @@ def _independent(setting: Setting, part: float) -> Waits:
 
 
 def _rooms(setting: Setting, num_rooms: int) -> Waits:
-    arms = {"ours": Ours, "superseding": partial(Requests, supersedes=True)}
+    arms: dict[str, Arm] = {"ours": Ours, "superseding": partial(Requests, supersedes=True)}
     waits: Waits = {}
     for name, arm in arms.items():
         seen: list[float] = []
