@@ -33,6 +33,9 @@ _GUESSED = (1, 8)
 """Where a shape that wasn't measured before takes points from one that was."""
 _TRY_AGAIN = 500
 """After so many forwards one row more than fitted into memory is tried again."""
+_SINGLES = 3
+"""A tick may always take as long as so many forwards of one row: on a machine that is slow, or
+busy with other work, batching is what helps."""
 _WORTHWHILE = 0.03
 """A larger batch must lower the time per row by this much."""
 
@@ -185,9 +188,10 @@ class CostModel:
         return limit
 
     def _affordable(self, shape: Shape) -> Iterator[tuple[int, float]]:
+        budget_s = max(self._tick_budget_s, _SINGLES * self.predict(shape, 1))
         for rows in range(1, self._cap(shape) + 1):
             seconds = self.predict(shape, rows)
-            if rows <= 2 or seconds <= self._tick_budget_s:
+            if rows <= 2 or seconds <= budget_s:
                 yield rows, seconds / rows
 
     def _cap(self, shape: Shape) -> int:

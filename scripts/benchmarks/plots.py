@@ -40,7 +40,12 @@ class Chart:
 
 
 def draw(figures: Mapping[str, Any]) -> Image.Image:
-    """All charts for which there are figures, two beside each other."""
+    """All charts for which there are figures, two beside each other.
+
+    Where there are figures of the virtual clock, waits are of that: no noise is in them.
+    """
+    virtual = figures.get("virtual", {})
+    figures = {**figures, **{name: virtual[name] for name in {**_LOADS, **_ROOMS} if virtual}}
     drawn = [_draw(chart) for chart in _charts(figures) if chart.lines]
     rows = max(1, math.ceil(len(drawn) / 2))
     sheet = Image.new("RGB", (2 * WIDTH, rows * HEIGHT + 24), "white")
@@ -49,6 +54,7 @@ def draw(figures: Mapping[str, Any]) -> Image.Image:
     note = (
         f"{figures['machine']}, {figures['threads']} thread(s) on as many cores, "
         f"{figures['dtype']}, latents {figures['latents']}, {figures['date']}"
+        + (", waits on a virtual clock" if virtual else "")
     )
     ImageDraw.Draw(sheet).text((_LEFT, rows * HEIGHT + 4), note, _INK, _font(11))
     return sheet.quantize(64)

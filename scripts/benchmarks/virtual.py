@@ -11,6 +11,7 @@ import heapq
 import itertools
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gpu.api import Cancelled, Done
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from scripts.benchmarks.loads import Request
 
     Follow = Callable[[Record, float], Request | None]
+    Arm = Callable[[Mapping[int, float], float], "Machine"]
 
 SIDE_PX = 128
 _SHAPE = Shape(8, 8)
@@ -223,55 +225,71 @@ class Setting:
         return 1 / (loads.STEPS * row_s + self.decode_s)
 
 
+Waits = dict[str, dict[str, dict[str, float]]]
+"""By arm, then `preview` or `final`: percentiles in ms, as of the real loads."""
+
+
 def figures(
     curve: Mapping[int, float], decode_s: float, seconds: float = 60.0, seeds: int = 3
-) -> dict[str, float]:
-    """The ratios that depend on turns alone."""
+) -> dict[str, Any]:
+    """The ratios that depend on turns alone, and the waits at all loads."""
     setting = Setting(curve, decode_s, seconds, seeds)
+    loaded = {
+        f"poisson{part}".replace(".", ""): _independent(setting, part)
+        for part in (0.3, 0.6, 0.8, 0.95)
+    }
+    loaded |= {f"rooms{num:02d}": _rooms(setting, num) for num in (4, 12, 24)}
+    lone, beside = (_light(setting, num_hog) for num_hog in (0, 100))
+    independent, rooms = loaded["poisson06"], loaded["rooms12"]
     return {
-        **_independent(setting),
-        **_rooms(setting),
-        "hog_light_p95_ratio": _ratio(_light(setting, 100), _light(setting, 0), "p95_ms"),
+        **{
+            f"poisson06_preview_{key}_vs_request_batching": _ratio(
+                independent["ours"]["preview"], independent["requests"]["preview"], key
+            )
+            for key in ("p50", "p95")
+        },
+        **{
+            f"rooms12_{what}_{key}_vs_superseding": _ratio(
+                rooms["ours"][what], rooms["superseding"][what], key
+            )
+            for what, key in (("preview", "p50"), ("preview", "p95"), ("final", "p95"))
+        },
+        "hog_light_p95_ratio": _ratio(beside, lone, "p95"),
+        **loaded,
     }
 
 
-def _independent(setting: Setting) -> dict[str, float]:
-    ours: list[float] = []
-    theirs: list[float] = []
-    for seed in range(setting.seeds):
-        maker = loads.Maker(SIDE_PX, 6000 + seed)
-        asked = loads.poisson(maker, 0.6 * setting.capacity_per_s, setting.span_s)
-        ours += first_previews(Ours(setting.curve, setting.decode_s).play(asked))
-        theirs += first_previews(Requests(setting.curve, setting.decode_s).play(asked))
-    both = milliseconds(ours), milliseconds(theirs)
-    return {
-        "poisson06_preview_p50_vs_request_batching": _ratio(*both, "p50_ms"),
-        "poisson06_preview_p95_vs_request_batching": _ratio(*both, "p95_ms"),
-    }
+def _independent(setting: Setting, part: float) -> Waits:
+    arms: dict[str, Arm] = {"ours": Ours, "requests": Requests}
+    waits: Waits = {}
+    for name, arm in arms.items():
+        seen: list[float] = []
+        finished: list[float] = []
+        for seed in range(setting.seeds):
+            maker = loads.Maker(SIDE_PX, 6000 + seed)
+            asked = loads.poisson(maker, part * setting.capacity_per_s, setting.span_s)
+            records = arm(setting.curve, setting.decode_s).play(asked)
+            seen += first_previews(records)
+            finished += finals(records)
+        waits[name] = {"preview": milliseconds(seen), "final": milliseconds(finished)}
+    return waits
 
 
-def _rooms(setting: Setting) -> dict[str, float]:
-    seen: tuple[list[float], list[float]] = ([], [])
-    finished: tuple[list[float], list[float]] = ([], [])
-    for seed in range(setting.seeds):
-        maker = loads.Maker(SIDE_PX, 7000 + seed)
-        per_s = setting.capacity_per_s / 12
-        asked = loads.rooms(maker, 12, per_s, setting.span_s, setting.pace)
-        arms = (
-            Ours(setting.curve, setting.decode_s),
-            Requests(setting.curve, setting.decode_s, supersedes=True),
-        )
-        for number, arm in enumerate(arms):
-            edits = edits_seen(arm.play(asked))
-            seen[number].extend(edits[0])
-            finished[number].extend(edits[1])
-    previews = milliseconds(seen[0]), milliseconds(seen[1])
-    pictures = milliseconds(finished[0]), milliseconds(finished[1])
-    return {
-        "rooms12_preview_p50_vs_superseding": _ratio(*previews, "p50_ms"),
-        "rooms12_preview_p95_vs_superseding": _ratio(*previews, "p95_ms"),
-        "rooms12_final_p95_vs_superseding": _ratio(*pictures, "p95_ms"),
-    }
+def _rooms(setting: Setting, num_rooms: int) -> Waits:
+    arms: dict[str, Arm] = {"ours": Ours, "superseding": partial(Requests, supersedes=True)}
+    waits: Waits = {}
+    for name, arm in arms.items():
+        seen: list[float] = []
+        finished: list[float] = []
+        for seed in range(setting.seeds):
+            maker = loads.Maker(SIDE_PX, 7000 + seed)
+            per_s = setting.capacity_per_s / 12
+            asked = loads.rooms(maker, num_rooms, per_s, setting.span_s, setting.pace)
+            edits = edits_seen(arm(setting.curve, setting.decode_s).play(asked))
+            seen += edits[0]
+            finished += edits[1]
+        waits[name] = {"preview": milliseconds(seen), "final": milliseconds(finished)}
+    return waits
 
 
 def _light(setting: Setting, num_hog: int) -> dict[str, float]:
@@ -303,4 +321,4 @@ def _light(setting: Setting, num_hog: int) -> dict[str, float]:
 
 
 def _ratio(ours: Mapping[str, float], theirs: Mapping[str, float], key: str) -> float:
-    return round(ours[key] / theirs[key], 3)
+    return round(ours[f"{key}_ms"] / theirs[f"{key}_ms"], 3)

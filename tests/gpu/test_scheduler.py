@@ -203,6 +203,14 @@ def test_f6_a_tick_never_takes_longer_than_its_budget_for_the_sake_of_others() -
     assert model.best_rows(SMALL) in (7, 8)
 
 
+def test_f6_a_slow_machine_batches_all_the_same() -> None:
+    model = CostModel(16, tick_budget_s=0.1)
+    for rows in (1, 2, 4, 8, 16):
+        model.calibrate(SMALL, rows, 10 * (0.02 + 0.01 * rows))
+
+    assert model.best_rows(SMALL) == 7
+
+
 def test_f6_what_did_not_fit_into_memory_is_not_tried_again() -> None:
     model = costs(max_rows=8)
     model.forbid(SMALL, 4)
