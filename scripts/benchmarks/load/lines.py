@@ -17,7 +17,7 @@ READ_BYTES = 256 * 1024
 ACK = b"\xa1t\xa3ack\xa2id\xb0"
 """Before the 16 characters of an op's id."""
 JOIN_S = 20.0
-DRAIN_S = 0.1
+DRAIN_S = 0.4
 
 
 class LoadError(Exception):
