@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scripts.benchmarks.machine import processor
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +53,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds, seeds = (0.2, 1) if arguments.quick else (arguments.seconds, arguments.seeds)
     field = open_field(arguments.model, arguments.threads, arguments.side, seconds, seeds)
     figures: dict[str, Any] = {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": f"{processor()}, {os.cpu_count()} cores",
         "date": datetime.date.today().isoformat(),
         "threads": arguments.threads,
         "dtype": str(field.parts.family.dtype).removeprefix("torch."),
@@ -98,16 +99,6 @@ def _on_a_virtual_clock(field: Field) -> dict[str, Any]:
 
     seconds = min(60.0, 12 * field.seconds / field.pace)
     return {"virtual": virtual.figures(field.curve, field.decode_s, seconds)}
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def run(arguments: argparse.Namespace) -> int:

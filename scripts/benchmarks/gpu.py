@@ -13,7 +13,6 @@ import datetime
 import io
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -30,6 +29,7 @@ from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.sched.work import Seat, StepPlan
 from gpu.warmup import compile_forwards
+from scripts.benchmarks.machine import processor
 from scripts.benchmarks.random_models import KINDS, build
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _wait(device: torch.device) -> None:
 def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{platform.machine()}, {os.cpu_count()} cores"
+    return f"{processor()}, {os.cpu_count()} cores"
 
 
 def _lines(figures: dict[str, Any], prefix: str = "") -> str:

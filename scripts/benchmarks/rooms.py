@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.benchmarks.load import comings, servers
 from scripts.benchmarks.load.drive import Cost, Shape, paced, saturated
 from scripts.benchmarks.load.lines import LoadError
+from scripts.benchmarks.machine import processor
 
 if TYPE_CHECKING:
     import argparse
@@ -113,7 +114,7 @@ def measure(
         "peers": peers,
         **({"without_peers": without} if without else {}),
         "about": ABOUT,
-        "machine": f"{_processor()}, core {ours} for the servers, {others[-1]} for the clients",
+        "machine": f"{processor()}, core {ours} for the servers, {others[-1]} for the clients",
         "python": platform.python_version(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "took_s": round(time.monotonic() - began),
@@ -197,13 +198,6 @@ def _median(costs: list[Cost], field: str) -> float:
 
 def _short(value: float) -> float:
     return float(f"{value:.4g}")
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def _say(text: str) -> None:

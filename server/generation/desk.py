@@ -20,6 +20,7 @@ from server.core.errors import Refusal
 from server.core.ids import RoomId, new_id
 from server.core.records import Candidate, Image, Patch, Record, Stroke
 from server.engine import ModelUnavailable, QueueFull
+from server.generation.making import Passed
 from server.generation.plan import has_alpha, prepare
 from server.render import strips
 
@@ -217,7 +218,7 @@ class Desk:
         if preview is not None and self._live.is_newest(making):
             making.previews[index] = preview
             if not making.is_live:
-                making.remember(index, preview)
+                making.passed.setdefault(index, Passed()).add(preview)
             making.room.relay_preview(preview)
 
     async def _store(self, making: Making, index: int, png: bytes) -> None:
@@ -240,12 +241,12 @@ class Desk:
 
     async def _store_strip(self, making: Making, index: int) -> tuple[str, int]:
         """Keep how the picture came into being; it does without where that can't be kept."""
-        previews = making.passed.pop(index, [])
-        if not previews:
+        passed = making.passed.pop(index, None)
+        if passed is None:
             return "", 0
         try:
             joined = await anyio.to_thread.run_sync(
-                strips.join, previews, making.frame, limiter=self._threads
+                strips.join, passed.all(), making.frame, limiter=self._threads
             )
             if joined is not None:
                 return await self._blobs.put(making.room.id, joined[0]), joined[1]

@@ -16,8 +16,33 @@ if TYPE_CHECKING:
     from server.ports import RoomPort
 
 MAX_PASSED = 16
+"""Previews of one picture that are kept at a time."""
 Outcome = Literal["done", "cancelled", "failed"]
 Look = tuple[bytes, int, tuple[float, float, float, float]]
+
+
+@dataclass(slots=True)
+class Passed:
+    """Some of one picture's previews, evenly over all of them, and the latest."""
+
+    kept: list[Preview] = field(default_factory=list)
+    num: int = 0
+    every: int = 1
+    latest: Preview | None = None
+
+    def add(self, preview: Preview) -> None:
+        if self.num % self.every == 0:
+            self.kept.append(preview)
+        self.num += 1
+        self.latest = preview
+        if len(self.kept) > MAX_PASSED:
+            del self.kept[1::2]
+            self.every *= 2
+
+    def all(self) -> list[Preview]:
+        if self.latest is None or self.latest is self.kept[-1]:
+            return self.kept
+        return [*self.kept, self.latest]
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +69,8 @@ class Making:
     """How often a worker began each picture; more than once after a worker's death."""
     previews: dict[int, Preview] = field(default_factory=dict)
     """The latest of each picture, for people who join now."""
-    passed: dict[int, list[Preview]] = field(default_factory=dict)
-    """Some of all of each picture, evenly, for its strip."""
+    passed: dict[int, Passed] = field(default_factory=dict)
+    """Some of all previews of each picture, for its strip."""
     troubles: list[tuple[Outcome, str, str]] = field(default_factory=list)
     """Why pictures will not come: for people, and as a code."""
 
@@ -82,6 +107,8 @@ class Making:
     def begin(self, index: int) -> bool:
         """Note that a worker began a picture; says whether that makes it a new attempt."""
         self.starts[index] = self.starts.get(index, 0) + 1
+        # What a worker that died had shown isn't how the picture came into being.
+        self.passed.pop(index, None)
         attempt = self.first_attempt + max(self.starts.values()) - 1
         is_new = attempt > self.attempt
         self.attempt = attempt
@@ -102,13 +129,6 @@ class Making:
                 if trouble[0] == outcome:
                     return trouble
         return "done", "", ""
-
-    def remember(self, index: int, preview: Preview) -> None:
-        """Keep a preview for the picture's strip; of very many only every other one."""
-        passed = self.passed.setdefault(index, [])
-        passed.append(preview)
-        if len(passed) > MAX_PASSED:
-            del passed[1::2]
 
     def candidate(
         self, id: str, index: int, blob: str, masked: bool, strip: tuple[str, int] = ("", 0)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
 from gpu.api import JobId
 from gpu.sched.cost import CostModel
@@ -46,7 +46,16 @@ def seconds(shape: Shape, rows: int) -> float:
     return 0.02 + rows * shape.height * shape.width / 40_000
 
 
-LONGEST_S = max(seconds(shape, MAX_ROWS) for shape in SHAPES)
+def in_passes(shape: Shape, rows: int, steps: int, more_steps: int) -> tuple[Demand, ...]:
+    """One pass, or two of which the second has four times the pixels (G49)."""
+    first = Demand(shape, rows, steps)
+    if not more_steps:
+        return (first,)
+    second = Demand(Shape(2 * shape.height, 2 * shape.width, shape.model), rows, more_steps)
+    return replace(first, later=more_steps * second.cost), second
+
+
+LONGEST_S = max(seconds(Shape(2 * h, 2 * w, model), MAX_ROWS) for h, w, model in SHAPES)
 
 
 @dataclass(slots=True)
@@ -54,13 +63,33 @@ class Picture:
     """A job as those see it who asked for it."""
 
     ticket: Ticket
-    demand: Demand
+    passes: tuple[Demand, ...]
     is_cursed: bool
     attempts: int = 1
+    number: int = 0
+    """Of the pass that it is in, or is being prepared for."""
     steps: int = 0
-    """In this attempt."""
+    """In this attempt, of all passes."""
     events: list[str] = field(default_factory=list)
     waits_since_s: float | None = None
+
+    @property
+    def demand(self) -> Demand:
+        return self.passes[self.number]
+
+    @property
+    def steps_by_now(self) -> int:
+        """Those of all passes up to this one's end."""
+        return sum(demand.steps for demand in self.passes[: self.number + 1])
+
+    @property
+    def is_half_done(self) -> bool:
+        costs = [demand.cost for demand in self.passes for _ in range(demand.steps)]
+        return 2 * sum(costs[: self.steps]) >= sum(costs)
+
+    def begin_again(self) -> None:
+        self.number, self.steps, self.waits_since_s = 0, 0, None
+        self.attempts += 1
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +127,7 @@ class Lifecycles(RuleBasedStateMachine):
         slot=st.sampled_from(["s1", "s2", "", ""]),
         live=st.booleans(),
         steps=st.integers(1, 8),
+        more_steps=st.sampled_from([0, 1, 3]),
         rows=st.integers(1, 2),
         shape=st.sampled_from(SHAPES),
         is_cursed=st.sampled_from([False] * 7 + [True]),
@@ -109,6 +139,7 @@ class Lifecycles(RuleBasedStateMachine):
         slot: str,
         live: bool,
         steps: int,
+        more_steps: int,
         rows: int,
         shape: Shape,
         is_cursed: bool,
@@ -117,7 +148,21 @@ class Lifecycles(RuleBasedStateMachine):
         id = JobId(f"job{number}")
         slot = f"{room}-{slot}" if slot else f"own{number}"
         ticket = Ticket(id, room, person, slot, live)
-        self.all[id] = Picture(ticket, Demand(shape, rows, steps), is_cursed)
+        self.all[id] = Picture(ticket, in_passes(shape, rows, steps, more_steps), is_cursed)
+        self.hand_in(id)
+        return id
+
+    @precondition(lambda self: self.open_jobs())
+    @rule(target=pictures, chosen=st.integers(0, MAX_JOBS), ticks=st.integers(0, 4))
+    def ask_again(self, chosen: int, ticks: int) -> JobId:
+        """A newer picture for the same place, while the one before is at work."""
+        for _ in range(ticks):
+            self.prepare(MAX_JOBS)
+            self.run(1, None)
+        at_work = self.open_jobs() or list(self.all)
+        before = self.all[at_work[chosen % len(at_work)]]
+        id = JobId(f"job{next(self.numbers)}")
+        self.all[id] = Picture(replace(before.ticket, id=id), before.passes, False)
         self.hand_in(id)
         return id
 
@@ -126,13 +171,15 @@ class Lifecycles(RuleBasedStateMachine):
         if self.scheduler.is_full:
             picture.tell("failed")
             return
-        before = {other: self.scheduler.steps_done(other) for other in self.scheduler.jobs}
+        slot = picture.ticket.slot
+        held = [job for job in self.scheduler.jobs if self.all[job].ticket.slot == slot]
         outcome = self.scheduler.add(picture.ticket)
+        if len(held) == 1 and self.all[held[0]].waits_since_s is not None:
+            assert outcome.superseded == (() if self.all[held[0]].is_half_done else (held[0],))
         for other in outcome.superseded:
             replaced = self.all[other]
             assert replaced.ticket.slot == picture.ticket.slot
-            if replaced.waits_since_s is not None:
-                assert 2 * before[other] < replaced.demand.steps, "it was half done"
+            assert not replaced.is_half_done
             replaced.tell("cancelled")
         assert len(outcome.superseded) <= 1
         self.act(outcome)
@@ -173,8 +220,7 @@ class Lifecycles(RuleBasedStateMachine):
         self.start_worker()
         for job in had:
             picture = self.all[job]
-            picture.steps, picture.waits_since_s = 0, None
-            picture.attempts += 1
+            picture.begin_again()
             if not picture.is_open:
                 continue
             if picture.attempts > ATTEMPTS:
@@ -207,10 +253,15 @@ class Lifecycles(RuleBasedStateMachine):
             self.all[job].tell("step")
             self.all[job].waits_since_s = self.now_s
         outcome = self.scheduler.complete(plan)
+        # As many steps as it asked for, however often its batches failed.
+        at_an_end = {job for job in plan.ids if self.all[job].steps == self.all[job].steps_by_now}
+        assert set(outcome.finished) | set(outcome.paused) == at_an_end
         for job in outcome.finished:
-            # As many steps as it asked for, however often its batches failed.
-            assert self.all[job].steps == self.all[job].demand.steps
+            assert self.all[job].number + 1 == len(self.all[job].passes)
             self.all[job].tell("done")
+        for job in outcome.paused:
+            self.all[job].number += 1
+            self.all[job].waits_since_s = None
         self.act(outcome)
         return None
 
@@ -220,12 +271,13 @@ class Lifecycles(RuleBasedStateMachine):
         self.act(self.scheduler.remove(job))
 
     def act(self, outcome: Outcome) -> None:
-        self.unprepared += outcome.activated
+        self.unprepared += outcome.activated + outcome.paused
 
     # --- what has to hold ------------------------------------------------------------------
 
     def check(self, plan: StepPlan) -> None:
         assert len(set(plan.ids)) == len(plan.ids)
+        assert set(plan.ids) <= set(self.ready_jobs()), "between two passes there are no steps"
         assert {self.all[job].demand.shape for job in plan.ids} == {plan.shape}
         most = self.costs.best_rows(plan.shape)
         assert plan.rows <= most or len(plan.seats) == 1
@@ -303,7 +355,12 @@ class Lifecycles(RuleBasedStateMachine):
         assert self.open_jobs() == []
 
 
-Lifecycles.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Lifecycles.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TestLifecycles = Lifecycles.TestCase
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -14,10 +14,26 @@ from gpu import api
 from server.core.access import ACCESS_ID, lock_id
 from server.core.errors import Refusal
 from server.core.messages import Cancel, Generate
-from server.core.records import Access, Candidate, Delete, Frame, Image, Job, Lock, Patch
+from server.core.records import (
+    MAX_PREVIEWS,
+    Access,
+    Candidate,
+    Delete,
+    Frame,
+    Image,
+    Job,
+    Lock,
+    Patch,
+)
 from server.generation import Generation, Limits
+from server.render import strips
 from tests.support import canvas
 from tests.support.fake_generation import ANN, BOB, MODEL, FakeBlobs, FakeRoom, Settings, Studio
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server.core.messages import Preview
 
 pytestmark = pytest.mark.anyio
 
@@ -347,6 +363,48 @@ async def test_t18_a_picture_keeps_some_of_its_previews_and_a_live_one_none() ->
         with Pixels.open(io.BytesIO(studio.blobs.stored[candidate.strip])) as strip:
             assert strip.format == "WEBP"
             assert strip.width == 4 * strip.height
+
+
+@pytest.mark.parametrize(("num", "kept"), [(12, [3, 6, 9, 12]), (40, [5, 17, 29, 40])])
+async def test_t18_the_previews_of_a_picture_are_spread_over_all_of_its_time(
+    monkeypatch: pytest.MonkeyPatch, num: int, kept: list[int]
+) -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        steps = watched(monkeypatch)
+        for step in range(1, num + 1):
+            studio.engine.preview(job, step=step)
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: len(studio.room.candidates()) == 1)
+        assert steps == kept
+
+
+async def test_t18_what_a_worker_that_died_had_shown_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Studio() as studio:
+        (job,) = await asked(studio)
+        steps = watched(monkeypatch)
+        studio.engine.start_job(job)
+        for step in range(1, 10):
+            studio.engine.preview(job, step=step)
+        studio.engine.start_job(job)
+        for step in range(1, 4):
+            studio.engine.preview(job, step=step)
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: len(studio.room.candidates()) == 1)
+        assert steps == [1, 2, 3]
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps whose previews get into a strip."""
+    steps: list[int] = []
+
+    def join(previews: Sequence[Preview], frame: Frame) -> None:
+        steps.extend(p.step for p in strips.evenly(previews, MAX_PREVIEWS))
+
+    monkeypatch.setattr(strips, "join", join)
+    return steps
 
 
 async def test_t18_a_picture_comes_without_previews_where_they_cant_be_kept() -> None:
