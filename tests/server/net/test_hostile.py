@@ -175,7 +175,8 @@ async def test_j3_when_the_journal_fails_people_hear_it_and_lose_nothing(
         with lock.begin() as connection:
             # Somebody else's entry takes the place of the next one.
             connection.exec_driver_sql(
-                "INSERT INTO entries SELECT room, 3, 'op-foreign', x'00' FROM entries LIMIT 1"
+                "INSERT INTO entries"
+                " SELECT room, 3, 'op-foreign', x'00', x'00' FROM entries LIMIT 1"
             )
         lost = asyncio.create_task(ann.submit(Put(Layer(id="two", z="a0")), id="op-second"))
         with pytest.raises(Disconnected) as caught:
