@@ -167,11 +167,15 @@ class Engine:
         """Let those who have just come be prepared, if that is a matter of a moment (F14)."""
         until = time.monotonic() + self._prepared_within_s
         while self._just_come and not self._closing:
+            left_s = until - time.monotonic()
             with self._wake:
-                left_s = until - time.monotonic()
-                if not self._wake.wait_for(lambda: self._inbox or self._closing, max(0, left_s)):
-                    # Whoever takes longer is not waited for again.
-                    self._just_come.clear()
+                has_more = left_s > 0 and self._wake.wait_for(
+                    lambda: self._inbox or self._closing, left_s
+                )
+            if not has_more:
+                # Whoever takes longer is not waited for again, however many more come.
+                self._just_come.clear()
+                return
             self._take_inbox()
 
     def _sleep(self) -> None:

@@ -215,8 +215,16 @@ def add_part(connection: sa.Connection, room: RoomId, seq: int, part: int, data:
 def cut(connection: sa.Connection, room: RoomId, last: Head, epoch: Epoch) -> None:
     """Set all entries after `last` aside; the room goes on from there under a new epoch.
 
-    What was told of them must not be merged with what will have their numbers.
+    What was told of them must not be merged with what will have their numbers. Raises StoreError
+    where a snapshot that includes them was finished since the room was read: it is whole, then.
     """
+    newer = sa.select(snapshots.c.seq).where(
+        snapshots.c.room == room,
+        snapshots.c.seq > last.seq,
+        snapshots.c.seq <= head(connection, room).seq,
+    )
+    if connection.execute(newer).first() is not None:
+        raise StoreError(f"a snapshot of room {room} was finished meanwhile: try again")
     gone = (entries.c.room == room, entries.c.seq > last.seq)
     columns = (
         entries.c.room, rooms.c.epoch, entries.c.seq, entries.c.op, entries.c.entry, entries.c.link,

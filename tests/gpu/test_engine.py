@@ -401,6 +401,27 @@ def test_f14_a_step_does_not_wait_for_one_who_takes_longer(
     assert all(isinstance(end, Done) for end in ends.values())
 
 
+def test_f14_a_step_waits_no_longer_for_ever_more_who_come(
+    parts: tuple[StableDiffusion, Tables, object],
+) -> None:
+    engine = Harness(Faulty(*parts), prepared_within_s=0.0).engine  # type: ignore[arg-type]
+    asked: list[Job] = []
+
+    def ask() -> None:
+        # Another is there whenever the inbox is looked into.
+        asked.append(job(steps=1))
+        engine._just_come.add(asked[-1].id)
+        if len(asked) < 1_000:
+            engine._post(ask)
+
+    engine._inbox.append(ask)
+    engine._just_come.add(JobId("first"))
+    engine._await_just_come()
+
+    assert len(asked) <= 1
+    assert not engine._just_come
+
+
 def test_f10_cancelling_ends_a_job_before_its_next_step(harness: Harness) -> None:
     request = job(steps=150)
     harness.engine.submit(request)

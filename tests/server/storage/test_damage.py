@@ -275,6 +275,21 @@ async def opened_once(path: Path) -> Opened:
         return await journal.open(ROOM, Watch().on_durable, Watch().on_failed)
 
 
+async def test_j9_nothing_is_cut_that_a_snapshot_includes_which_was_finished_meanwhile(
+    tmp_path: Path, written: Written
+) -> None:
+    """The writer goes on with an unloaded room's snapshot while somebody reads the room again."""
+    async with SqliteJournal(written.copy(tmp_path / "copy")) as journal:
+        with (
+            journal.engine.begin() as connection,
+            pytest.raises(StoreError, match="finished meanwhile"),
+        ):
+            tables.cut(connection, ROOM, tables.Head(NEWEST - 1, b"link"), Epoch("new"))
+        opened = await journal.open(ROOM, lambda seq: None, lambda reason: None)
+    assert opened.epoch == written.epoch
+    assert opened.entries[-1] == written.entries[-1]
+
+
 async def test_j9_a_lost_write_ahead_log_is_noticed_and_no_copy_is_merged_with_what_is_left(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
