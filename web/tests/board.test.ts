@@ -100,6 +100,16 @@ describe("talk", () => {
     },
   );
 
+  it("W23 the page is told as soon as the room lets viewers talk", () => {
+    const bench = watching(false);
+    let told = 0;
+    bench.session.on("status", () => told++);
+    const change = { c: "patch", id: ":access:room", fields: { talk: true } } as const;
+    bench.receive({ t: "applied", seq: 1, id: "op-of-bob", by: "bob", changes: [change] });
+    expect(bench.session.mayTalk).toBe(true);
+    expect(told).toBe(1);
+  });
+
   it("is one's own line at once, and then as the server has stamped it", () => {
     const bench = new Bench();
     bench.join();

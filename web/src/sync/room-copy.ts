@@ -123,7 +123,7 @@ export abstract class RoomCopy {
     const status = JSON.stringify([
       [this.connection, this.connectionReason, this.unsaved, undo > 0, redo > 0],
       [this.engine, this.disk, this.limits, this.person, this.name, this.color],
-      [this.role, this.isMuted, this.closeCode],
+      [this.role, this.isMuted, this.mayTalk, this.closeCode],
     ]);
     if (status === this.#status) return;
     this.#status = status;
