@@ -178,7 +178,9 @@ class UNetTrainer:
         self.unet.set_attn_processor(AttnProcessor())
         self._compiled = torch.compile(self.unet) if plan.compile else self.unet
         self.optimiser = Optimiser(self.unet, ("conv_in", "conv_out", "positional"))
-        self.average = Average(self.unet, 0.998)
+        # A longer memory lags behind what is still being learnt: with 0.998 the average told kinds
+        # apart by .098 at the end of a run, the last weights by .132.
+        self.average = Average(self.unet, 0.99)
         counts = resume_run(folder / "unet.pt", self.unet, self.optimiser, self.average)
         self.num_steps, self.samples = counts.get("steps", 0), counts.get("samples", 0)
         torch.manual_seed(seed + self.samples)
