@@ -173,10 +173,10 @@ class Evaluation:
         """The model card's pictures: every kind twice, and unpicked samples."""
         pictures = sample_pictures(self.pipeline, self.device, sheet_prompts(), Sampling())
         grid(pictures, SHEET_COLUMNS, 112).save(self.model / "samples.webp", quality=76, method=6)
-        single = things(self.seed + 3, 1, "en") + things(self.seed + 3, 1, "zh")
+        single = things(self.seed + 3, 1, "en") + things(self.seed + 5, 1, "zh")
         asked = single[:: len(single) // (_UNPICKED // 2)][: _UNPICKED // 2]
         asked += several(self.seed + 3, _UNPICKED // 4, 2, "en")
-        asked += several(self.seed + 3, _UNPICKED - len(asked), 2, "zh")
+        asked += several(self.seed + 5, _UNPICKED - len(asked), 2, "zh")
         pictures = sample_pictures(
             self.pipeline, self.device, [r.prompt for r in asked], Sampling()
         )
