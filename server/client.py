@@ -368,8 +368,17 @@ class RoomClient:
     def _joined(self) -> None:
         """All of it is here: where the line breaks before, one stands where one stood."""
         assert self.welcome is not None
+        if self._epoch not in ("", self.welcome.epoch):
+            self._refuse_edits()
         self._epoch = self.welcome.epoch
         self._replica, self._joining = self._current, None
+
+    def _refuse_edits(self) -> None:
+        """Edits of texts under way count from a log that is no more: they would land elsewhere."""
+        reason = "the server has gone back to another copy of the room: look at it and type again"
+        for request in list(self._pending.values()):
+            if isinstance(request, Op) and any(isinstance(c, Edit) for c in request.changes):
+                self._refused(Refused(id=request.id, code="stale_text", reason=reason))
 
     def _acknowledged(self, ack: Ack) -> None:
         request = self._pending.get(ack.id)
