@@ -105,9 +105,16 @@ async def test_t18_how_a_picture_came_into_being_stays_with_its_room() -> None:
     kept = candidate("kept", strip=RED_NAME, num_previews=4)
     archive = opened(await saved([frame(), kept]))
     assert archive.records[1] == candidate("kept")
-    # A file that somebody wrote themselves, too, brings none.
-    archive = opened(packed({RECORDS: lines(frame(), kept)}))
+
+
+@pytest.mark.parametrize("strip", [RED_NAME, ""])
+def test_t18_a_file_that_somebody_wrote_themselves_brings_no_strip_nor_previews(strip: str) -> None:
+    made_up = candidate("kept", strip=strip, num_previews=4)
+    archive = opened(packed({RECORDS: lines(frame(), made_up)}))
     assert archive.records[1] == candidate("kept")
+    with pytest.raises(Refusal, match="no record shows"):
+        opened(packed({RECORDS: lines(frame(), candidate(blob="0f" * 32, strip=RED_NAME)),
+                       f"blobs/{RED_NAME}": RED}))  # fmt: skip
 
 
 @pytest.mark.anyio
