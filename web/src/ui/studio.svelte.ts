@@ -296,5 +296,7 @@ export class Studio extends Sights {
     const { selection } = this.desk;
     const kept = [...selection].filter((id) => this.room.records.has(id));
     if (kept.length < selection.size) this.desk.select(kept);
+    const { layer } = this.desk;
+    if (layer !== null && !this.room.records.has(layer)) this.desk.layer = null;
   }
 }
