@@ -20,7 +20,7 @@ from server.core.limits import RoomLimits
 from server.core.messages import Applied
 from server.core.replica import Replica
 from server.core.room import Room
-from server.hub import rebuild
+from server.ledger import rebuild
 from server.storage import chain, tables
 from server.storage.journal import SqliteJournal
 from server.storage.mark import Mark
