@@ -51,10 +51,15 @@ class Mark:
 
     def renew(self, num_entries: int) -> None:
         """Touch the place, so that from here on older copies of it differ; raises OSError."""
-        os.utime(self._place_file)
+        place = os.open(self._place_file, os.O_WRONLY)
+        try:
+            os.utime(place)
+            # If the power went out, one without the other would look like a copy's.
+            os.fsync(place)
+        finally:
+            os.close(place)
         self._place = self._find_place()
         self.write(num_entries)
-        # A mark that had lost this, but not the touch, would look like a copy's.
         os.fsync(self._file)
 
     def write(self, num_entries: int) -> None:
