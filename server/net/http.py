@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -23,11 +22,15 @@ from server.net.logins import is_allowed_origin
 from server.net.pictures import TooManyPixels, UnsupportedPicture, content_type_of, read_header
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from starlette.requests import Request
     from starlette.types import Scope
 
     from server.core.access import Grant
     from server.hosted import HostedRoom
     from server.hub import Hub
+    from server.net.uploads import Uploads
     from server.seats import Seat
     from server.settings import Settings
 
@@ -209,11 +212,20 @@ async def put_blob(request: Request) -> Response:
         return error(429, "rate", "too many pictures at once: send it again in a few seconds")
     if not _BLOB.fullmatch(name):
         return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
-    data = await body_of(request, settings.max_blob_bytes)
-    if data is None:
-        reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
-        return error(413, "too_large", reason)
-    return await _store(request, RoomId(room), name, data)
+    with upload(request, uploader) as may_send:
+        if not may_send:
+            return error(429, "rate", "too many uploads at a time: wait for the others to end")
+        data = await body_of(request, settings.max_blob_bytes)
+        if data is None:
+            reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
+            return error(413, "too_large", reason)
+        return await _store(request, RoomId(room), name, data)
+
+
+def upload(request: Request, seat: Seat) -> AbstractContextManager[bool]:
+    """Count an upload while it lasts; it gives False where there are too many already."""
+    uploads: Uploads = request.app.state.uploads
+    return uploads.one(seat.person_id, request.app.state.logins.address_of(request))
 
 
 def seat_of(request: Request, room: RoomId) -> tuple[HostedRoom, Seat] | Response:
@@ -258,18 +270,16 @@ async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Resp
 
 
 async def body_of(request: Request, max_bytes: int) -> bytes | None:
-    """The body; None if it is longer than allowed, without reading the rest."""
+    """The body, as much of it as comes; None, without the rest, if it is longer than allowed."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > max_bytes:
         return None
+    uploads: Uploads = request.app.state.uploads
     body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > max_bytes:
-                return None
-    except ClientDisconnect:
-        return b""
+    async for piece in uploads.pieces(request):
+        body += piece
+        if len(body) > max_bytes:
+            return None
     return bytes(body)
 
 
