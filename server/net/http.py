@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from server.core.closings import NO_ROOM
 from server.core.errors import Refusal, StoreError
 from server.core.ids import RoomId, is_room_id
 from server.core.messages import BlobStored
@@ -284,9 +285,7 @@ async def body_of(request: Request, max_bytes: int) -> bytes | None:
 
 
 def no_room() -> Response:
-    return error(
-        404, "no_room", "no such room, or none that you may enter: start from the first page"
-    )
+    return error(404, "no_room", NO_ROOM[1])
 
 
 def error(status: int, code: str, reason: str) -> Response:
