@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -23,6 +29,7 @@ from server.net.logins import is_allowed_origin
 from server.net.pictures import TooManyPixels, UnsupportedPicture, content_type_of, read_header
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractContextManager
 
     from starlette.requests import Request
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from server.net.uploads import Uploads
     from server.seats import Seat
     from server.settings import Settings
+    from server.storage.blobs import FolderBlobs
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -185,21 +193,30 @@ async def get_blob(request: Request) -> Response:
     room, name = request.path_params["room"], request.path_params["name"]
     if not (is_room_id(room) and _BLOB.fullmatch(name)):
         return error(404, "no_blob", "there is no such picture")
+    blobs: FolderBlobs = request.app.state.blobs
     try:
-        data = await request.app.state.blobs.get(RoomId(room), name)
+        stored = await blobs.stream(RoomId(room), name)
+        head = await anext(stored.pieces, b"") if stored is not None else b""
     except StoreError as failure:
         return error(503, "not_stored", str(failure))
-    media_type = content_type_of(data) if data is not None else None
-    if data is None or media_type is None:
+    media_type = content_type_of(head)
+    if stored is None or media_type is None:
         return error(404, "no_blob", "there is no such picture")
     headers = {
         "Cache-Control": PRIVATE_FOREVER,
+        "Content-Length": str(stored.num_bytes),
         "ETag": f'"{name}"',
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    return Response(data, media_type=media_type, headers=headers)
+    return StreamingResponse(_from(head, stored.pieces), 200, headers, media_type)
+
+
+async def _from(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for piece in rest:
+        yield piece
 
 
 async def put_blob(request: Request) -> Response:
