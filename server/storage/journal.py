@@ -163,9 +163,9 @@ class SqliteJournal:
             )  # fmt: skip
         elif num_committed and not is_here:
             logger.warning(
-                "the folder of the journal %s is a copy, or was put back or moved to another disk: "
-                "what was done after the copy was made isn't in it. The rooms go on from what is "
-                "there, under new epochs",
+                "the folder of the journal %s is a copy, was put back or moved to another disk (or "
+                "its owner or rights were changed): what was done after the copy was made isn't in "
+                "it. The rooms go on from what is there, under new epochs",
                 self._path,
             )
         if num_committed and (num_marked > num_committed or not is_here):

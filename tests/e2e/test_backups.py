@@ -43,6 +43,7 @@ def test_j11_pages_take_the_room_as_it_is_and_send_what_they_had_not_sent(
 
         server.start()
         ann.wait_for_count("stroke", 1)
+        assert "may be missing" in ann.page.get_by_test_id("toast").inner_text()
         # Past where Bo stands: what came since would seem to follow what he has.
         for row in range(5):
             ann.draw((220, 100 + 40 * row), (300, 100 + 40 * row))

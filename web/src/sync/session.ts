@@ -203,6 +203,7 @@ export class Session extends Commands {
     if (joining === null) return;
     this.#joining = null;
     const { welcome, records, applied } = joining;
+    const isAnother = this.replica.epoch !== "" && this.replica.epoch !== welcome.epoch;
     if (welcome.mode === "snapshot") {
       this.show(this.replica.reset(welcome.epoch, welcome.seq, records));
     } else if (welcome.epoch !== this.replica.epoch) {
@@ -215,6 +216,7 @@ export class Session extends Commands {
     this.disk = joining.disk;
     this.connection = "online";
     this.connectionReason = "";
+    if (isAnother) this.emitter.emit("restored");
     this.ports.workWaits();
     this.ports.ephemeralWaits();
   }

@@ -224,6 +224,7 @@ export class Studio extends Sights {
     this.#stops.push(
       listenToKeys(this),
       this.room.on("refused", (code, reason) => this.say(refusalText(speech.words, code, reason))),
+      this.room.on("restored", () => this.say(speech.words.restored)),
       this.room.on("status", () => this.#followRole()),
       this.room.on("records", () => this.#forgetDeleted()),
     );

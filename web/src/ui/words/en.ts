@@ -141,6 +141,7 @@ export const en = {
   fileFailed: "That did not work with the file.",
   history: "History",
   historyLoading: "Going back…",
+  restored: "The server has gone back to a copy of this room: what was done last may be missing.",
   historyFailed: "The history could not be read.",
   moment: "Moment",
   momentOf: (at: number, all: number) => `${at} of ${all}`,

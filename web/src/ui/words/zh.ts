@@ -141,6 +141,7 @@ export const zh: Words = {
   fileFailed: "文件操作没有成功。",
   history: "历史",
   historyLoading: "正在回溯…",
+  restored: "服务器已恢复到此房间的一个副本：最近的改动可能已丢失。",
   historyFailed: "无法读取历史。",
   moment: "时刻",
   momentOf: (at, all) => `第 ${at} / ${all} 步`,
