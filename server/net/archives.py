@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from server.hub import Hub
     from server.net.uploads import Uploads
-    from server.ports import BlobStore
     from server.settings import Settings
+    from server.storage.blobs import FolderBlobs
 
 
 def routes() -> list[Route]:
@@ -35,7 +35,7 @@ def routes() -> list[Route]:
 async def save(request: Request) -> Response:
     """`GET /rooms/{room}/archive`: the room as a file, for those who are in it."""
     hub: Hub = request.app.state.hub
-    blobs: BlobStore = request.app.state.blobs
+    blobs: FolderBlobs = request.app.state.blobs
     room = RoomId(request.path_params["room"])
     found = seat_of(request, room)
     if isinstance(found, Response):
@@ -48,7 +48,7 @@ async def save(request: Request) -> Response:
         await hosted.saved()
     except StoreError as failure:
         return error(503, "not_stored", str(failure))
-    pieces = pack(records, partial(blobs.get, room), hub.now_ms())
+    pieces = pack(records, partial(blobs.stream, room), hub.now_ms())
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
