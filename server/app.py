@@ -15,6 +15,7 @@ from server.hub import Hub
 from server.net import archives, histories, http
 from server.net.founding import MAX_AT_ONCE
 from server.net.logins import Logins
+from server.net.uploads import Uploads
 from server.net.ws import room_socket
 from server.ports import BlobStore, GenerationPort
 from server.settings import Settings
@@ -92,6 +93,11 @@ def create_app(
     app.state.settings = settings
     app.state.logins = Logins(settings)
     app.state.founding = asyncio.Semaphore(MAX_AT_ONCE)
+    app.state.uploads = Uploads(
+        most_person=settings.max_uploads_person,
+        most_address=settings.max_uploads_address,
+        stall_s=settings.upload_stall_s,
+    )
     app.state.tickets = Tickets(settings.ticket_s)
     return app
 

@@ -11,16 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
-import urllib.error
-import urllib.request
 from collections import deque
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Self
-
-import websockets
-from websockets.asyncio.client import ClientConnection, connect
 
 from server.core import codec
 from server.core.errors import Refusal
@@ -62,25 +55,18 @@ from server.core.messages import (
 )
 from server.core.records import PEOPLE, Change, Edit, Record
 from server.core.replica import Replica
+from server.dialing import Disconnected, as_disconnected, dial, new_room, ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from websockets.asyncio.client import ClientConnection
 
     from server.core.deeds import Deed, MakeInvite
 
+__all__ = ["Disconnected", "Request", "RoomClient", "new_room"]
+
 Request = Op | Undo | Redo | Accept | Discard | Moderate | Vote
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-CLOSE_S = 1.0
-"""How long a server that may be gone is waited for when hanging up."""
-
-
-class Disconnected(Exception):
-    """The connection ended. `code` and `reason` are those of its closing."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"{code}: {reason}")
-        self.code = code
-        self.reason = reason
 
 
 class RoomClient:
@@ -167,12 +153,12 @@ class RoomClient:
         self.closed = None
         uri = f"{self.server.replace('http', 'ws', 1)}/ws/{self.room}"
         if self.link or self.token:
-            uri += f"?ticket={await asyncio.to_thread(self._ticket)}"
-        socket = await _dial(uri)
+            uri += f"?ticket={await ticket(self.server, self.room, self.link, self.token)}"
+        socket = await dial(uri)
         hello = Hello(protocol=PROTOCOL_VERSION, key=self.key, name=self.name, resume=self._resume)
         # New ops wait until those of before are sent again: they may build on them.
         async with self._sending:
-            with _as_disconnected():
+            with as_disconnected():
                 await socket.send(codec.encode(hello))
                 while not isinstance(await self._receive(socket), JoinReady):
                     pass
@@ -187,21 +173,6 @@ class RoomClient:
         if self._reader is not None:
             await self._reader
         self._socket = self._reader = None
-
-    def _ticket(self) -> str:
-        """What the link or the token is exchanged for; raises Disconnected."""
-        body = {"token": self.token} if self.token else {"link": self.link}
-        asking = urllib.request.Request(
-            f"{self.server}/rooms/{self.room}/tickets", json.dumps(body).encode(), method="POST"
-        )
-        try:
-            with _opener.open(asking) as answer:
-                ticket: str = json.load(answer)["ticket"]
-                return ticket
-        except urllib.error.HTTPError as error:
-            with error:
-                reason = json.load(error)["reason"]
-            raise Disconnected(4000 + error.code, reason) from None
 
     @property
     def _resume(self) -> Resume | None:
@@ -288,14 +259,14 @@ class RoomClient:
     async def _send_now(self, message: ClientMessage) -> None:
         if self._socket is None:
             raise self.closed or Disconnected(1006, "not connected")
-        with _as_disconnected():
+        with as_disconnected():
             await self._socket.send(codec.encode(message))
 
     # --- hearing ------------------------------------------------------------------------------
 
     async def _read(self, socket: ClientConnection) -> None:
         try:
-            with _as_disconnected():
+            with as_disconnected():
                 while True:
                     message = await self._receive(socket)
                     if isinstance(message, Disk):
@@ -368,8 +339,17 @@ class RoomClient:
     def _joined(self) -> None:
         """All of it is here: where the line breaks before, one stands where one stood."""
         assert self.welcome is not None
+        if self._epoch not in ("", self.welcome.epoch):
+            self._refuse_edits()
         self._epoch = self.welcome.epoch
         self._replica, self._joining = self._current, None
+
+    def _refuse_edits(self) -> None:
+        """Edits of texts under way count from a log that is no more: they would land elsewhere."""
+        reason = "the server has gone back to another copy of the room: look at it and type again"
+        for request in list(self._pending.values()):
+            if isinstance(request, Op) and any(isinstance(c, Edit) for c in request.changes):
+                self._refused(Refused(id=request.id, code="stale_text", reason=reason))
 
     def _acknowledged(self, ack: Ack) -> None:
         request = self._pending.get(ack.id)
@@ -388,44 +368,3 @@ class RoomClient:
         answer = self._answers.pop(refused.id, None)
         if answer is not None and not answer.done():
             answer.set_exception(Refusal(refused.code, refused.reason))
-
-
-async def new_room(url: str) -> str:
-    """The id of a room that nobody has made yet; whoever joins it first is its host."""
-
-    def first_page() -> str:
-        connection = HTTPConnection(url.partition("://")[2].rstrip("/"))
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().headers["location"].removeprefix("/r/")
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(first_page)
-
-
-async def _dial(uri: str) -> ClientConnection:
-    try:
-        return await connect(
-            uri,
-            max_size=MAX_MESSAGE_BYTES,
-            compression=None,
-            proxy=None,
-            close_timeout=CLOSE_S,
-        )
-    except websockets.InvalidHandshake as error:
-        raise Disconnected(1006, f"expected a WebSocket at {uri}: {error}") from error
-
-
-# The server is asked directly, whatever proxy the environment names.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-@contextlib.contextmanager
-def _as_disconnected() -> Iterator[None]:
-    try:
-        yield
-    except websockets.ConnectionClosed as closed:
-        received = closed.rcvd
-        code, reason = (received.code, received.reason) if received else (1006, "connection lost")
-        raise Disconnected(code, reason) from None

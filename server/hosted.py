@@ -6,20 +6,18 @@ on an op is held back until that op is durable (J1); cursors, ink and previews g
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
 from server.core import access, codec, ids, polls
+from server.core.closings import BANNED, KICKED, NOT_ANY_MORE, NOT_SAVED
 from server.core.deeds import Ban, Clear, Gather, Kick, MakeInvite, TakeBack
-from server.core.errors import Refusal, StoreError
+from server.core.errors import Refusal
 from server.core.ids import NOBODY, PersonId, RoomId
 from server.core.messages import (
     PROTOCOL_VERSION,
     Ack,
-    Applied,
     Disk,
     DiskState,
     Engine,
@@ -42,11 +40,12 @@ from server.core.messages import Cancel as CancelRequest
 from server.core.moderation import Decider, founded
 from server.core.room import Entry, Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
-from server.core.tail import Tail, entry_bytes
+from server.ledger import Ledger
 from server.net.outbox import Packet
 from server.seats import Later, Seat, Seats, on_loop, packed
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from server.core.access import Grant, Standing
@@ -56,15 +55,6 @@ if TYPE_CHECKING:
     from server.storage.base import Opened
 
 logger = logging.getLogger(__name__)
-
-SNAPSHOT_BYTES = 64 * 1024 * 1024
-"""Of entries since the last snapshot, after which the room is written anew: what is read when it
-is loaded stays bounded, however large the ops are."""
-NOT_SAVED = 4503
-NOT_SAVED_REASON = "the room can't be saved at the moment: keep your edits and connect again"
-NOT_ANY_MORE = 4403, "the link you came by has ended, or the room was closed to strangers"
-KICKED = 4410, "a host has sent you out"
-BANNED = 4411, "a host has banned you"
 
 
 class HostedRoom:
@@ -84,23 +74,13 @@ class HostedRoom:
         later: Later = on_loop,
     ) -> None:
         self._room = room
-        self._log = opened.log
-        self._tail = Tail(opened.entries, keep_entries)
+        self._ledger = Ledger(room, opened, keep_entries=keep_entries, every=snapshot_every)
         self._generation = generation
         self._limits = limits
         self._now_ms = now_ms
         self._disk = disk
-        self._snapshot_every = snapshot_every
-        self._snapshot_seq = opened.state.seq if opened.state else 0
-        self._new_bytes = sum(
-            entry_bytes(entry) for entry in opened.entries if entry.seq > self._snapshot_seq
-        )
         self._later = later
         self.seats = Seats(later)
-        self._durable = int(room.seq)
-        self._held: deque[tuple[int, Callable[[], None]]] = deque()
-        self._savings: set[asyncio.Future[None]] = set()
-        self.is_failed = False
 
     # --- for generation: ports.RoomPort ---------------------------------------------------------
 
@@ -122,9 +102,8 @@ class HostedRoom:
             return
         outcome = self._room.append(changes, by, self._now_ms())
         if isinstance(outcome, Taken):
-            self._log.append(outcome.entry)
-            self._remember(outcome.entry)
-            self._when_durable(lambda: self._broadcast(outcome.entry))
+            self._ledger.write(outcome.entry)
+            self._ledger.when_durable(lambda: self._broadcast(outcome.entry))
 
     def relay_preview(self, preview: Preview) -> None:
         key = ("preview", preview.frame, str(preview.index))
@@ -135,11 +114,12 @@ class HostedRoom:
     @property
     def is_idle(self) -> bool:
         """Nobody is here or on the way in, and all that happened is on the disk."""
-        return not (len(self.seats) or self._held) and self._is_settled
+        return not len(self.seats) and self._ledger.is_settled
 
     @property
-    def _is_settled(self) -> bool:
-        return self._durable >= self._room.seq
+    def is_failed(self) -> bool:
+        """The journal has failed: this is no room any more."""
+        return self._ledger.has_failed
 
     def standing(self, person: PersonId, grant: Grant) -> Standing | None:
         """What somebody may do here now; None: they may not be here."""
@@ -163,19 +143,7 @@ class HostedRoom:
 
     def saved(self) -> asyncio.Future[None]:
         """Done once all that has happened so far is durable; may raise StoreError."""
-        saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.is_failed:
-            saving.set_exception(StoreError(NOT_SAVED_REASON))
-            return saving
-        self._savings.add(saving)
-
-        def done() -> None:
-            self._savings.discard(saving)
-            if not saving.done():
-                saving.set_result(None)
-
-        self._when_durable(done)
-        return saving
+        return self._ledger.saved()
 
     @property
     def is_read_only(self) -> bool:
@@ -185,7 +153,7 @@ class HostedRoom:
     def enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody in as of now; they hear of it once all that they'll see is durable."""
         if self.is_new and self.is_read_only:
-            seat.sender.close(NOT_SAVED, NOT_SAVED_REASON)
+            seat.sender.close(*NOT_SAVED)
             return
         if self.is_new:
             changes = founded(seat.person_id, seat.person.name, seat.standing.role)
@@ -204,7 +172,7 @@ class HostedRoom:
             if self.seats.arrive(seat):
                 self._welcome(seat, seq, mode == "snapshot", messages)
 
-        self._when_durable(welcome)
+        self._ledger.when_durable(welcome)
 
     def rename(self, seat: Seat, person: Person) -> None:
         seat.rename(person.name, person.color)
@@ -235,7 +203,7 @@ class HostedRoom:
         one request passed over and the next one taken, the second could build on the first.
         """
         if self.is_read_only:
-            seat.sender.close(NOT_SAVED, NOT_SAVED_REASON)
+            seat.sender.close(*NOT_SAVED)
         return not (self.is_failed or self.is_read_only)
 
     def ask(self, seat: Seat, request: Request) -> None:
@@ -279,13 +247,13 @@ class HostedRoom:
         self._answer(seat, request.id, outcome)
         if secret and isinstance(outcome, Taken):
             invited = Invited(id=request.id, link=f"{request.id}.{secret}")
-            self._when_durable(lambda: seat.send(invited))
+            self._ledger.when_durable(lambda: seat.send(invited))
         if isinstance(deed, Gather):
             gathered = Packet(codec.encode(Gathered(session=seat.session)), ephemeral=True)
-            self._when_durable(lambda: self.seats.spread(gathered, but=seat))
+            self._ledger.when_durable(lambda: self.seats.spread(gathered, but=seat))
         if isinstance(deed, Kick):
-            self._when_durable(lambda: self.seats.close(*KICKED, deed.person))
-        self._when_durable(self.review)
+            self._ledger.when_durable(lambda: self.seats.close(*KICKED, deed.person))
+        self._ledger.when_durable(self.review)
 
     def _stop_work(self, sweep: Moderate) -> None:
         """What a sweep takes away ends before it: undoing the sweep brings no work back."""
@@ -311,12 +279,11 @@ class HostedRoom:
     def _answer(self, seat: Seat, id: str, outcome: Taken | Settled) -> None:
         if isinstance(outcome, Settled):
             ack = Ack(id=id, seq=outcome.seq)
-            self._when_durable(lambda: seat.send(ack))
+            self._ledger.when_durable(lambda: seat.send(ack))
             return
-        self._log.append(outcome.entry)
-        self._remember(outcome.entry)
+        self._ledger.write(outcome.entry)
         history = self._history(seat.person_id)
-        self._when_durable(lambda: self._announce(outcome, seat, history))
+        self._ledger.when_durable(lambda: self._announce(outcome, seat, history))
 
     def make(self, seat: Seat, request: Generate | CancelRequest) -> None:
         """Start or stop making pictures."""
@@ -343,48 +310,16 @@ class HostedRoom:
     # --- the journal ---------------------------------------------------------------------------
 
     def on_durable(self, seq: int) -> None:
-        self._durable = max(self._durable, seq)
-        while self._held and self._held[0][0] <= self._durable:
-            _, act = self._held.popleft()
-            act()
+        self._ledger.on_durable(seq)
 
     def on_failed(self) -> None:
-        """Nothing that is held back may ever be said."""
-        self.is_failed = True
-        self._held.clear()
-        for saving in self._savings:
-            if not saving.done():
-                saving.set_exception(StoreError(NOT_SAVED_REASON))
-        self._savings.clear()
-        self._log.close()
-        self.seats.close(NOT_SAVED, NOT_SAVED_REASON)
+        self._ledger.fail()
+        self.seats.close(*NOT_SAVED)
         self.seats = Seats(self._later)
 
     def close(self) -> None:
-        """The room is being unloaded: leave a snapshot for the next time."""
-        can_save = not (self.is_failed or self.is_read_only)
-        if can_save and self._room.seq > self._snapshot_seq:
-            self._snapshot()
-        self._log.close()
-
-    def _remember(self, entry: Entry) -> None:
-        self._tail.append(entry)
-        self._new_bytes += entry_bytes(entry)
-        num_new = entry.seq - self._snapshot_seq
-        if num_new >= self._snapshot_every or self._new_bytes >= SNAPSHOT_BYTES:
-            self._snapshot()
-
-    def _snapshot(self) -> None:
-        self._snapshot_seq = int(self._room.seq)
-        self._new_bytes = 0
-        self._log.snapshot(self._room.state())
-
-    def _when_durable(self, act: Callable[[], None]) -> None:
-        """Run `act` once all that has happened so far is durable, in order."""
-        if not self._held and self._is_settled:
-            act()
-        else:
-            self._held.append((int(self._room.seq), act))
+        """The room is being unloaded."""
+        self._ledger.close(with_snapshot=not self.is_read_only)
 
     # --- what people hear ------------------------------------------------------------------------
 
@@ -393,8 +328,8 @@ class HostedRoom:
         resume = hello.resume
         if resume is None or resume.epoch != self._room.epoch:
             return None
-        missed = self._tail.since(resume.seq, self._room.seq)
-        return None if missed is None else (applied(entry, person) for entry in missed)
+        missed = self._ledger.since(resume.seq)
+        return None if missed is None else (polls.applied(entry, person) for entry in missed)
 
     def _welcome(
         self, seat: Seat, seq: int, is_snapshot: bool, content: Iterable[ServerMessage]
@@ -447,11 +382,11 @@ class HostedRoom:
         if asked_so is not None and self.seats.is_here(asked_so):
             asked_so.send(Ack(id=entry.id, seq=entry.seq))
         if not polls.touches_ballots(entry.changes):
-            self.seats.spread(packed(applied(entry, NOBODY)), but=asked_so)
+            self.seats.spread(packed(polls.applied(entry, NOBODY)), but=asked_so)
             return
         for seat in self.seats:
             if seat is not asked_so:
-                seat.send(applied(entry, seat.person_id))
+                seat.send(polls.applied(entry, seat.person_id))
 
     def _history(self, person: PersonId) -> History:
         undo, redo = self._room.history(person)
@@ -459,10 +394,4 @@ class HostedRoom:
 
     def _refuse(self, seat: Seat, id: str, refusal: Refusal) -> None:
         refused = Refused(id=id, code=refusal.code, reason=refusal.reason)
-        self._when_durable(lambda: seat.send(refused))
-
-
-def applied(entry: Entry, person: PersonId) -> Applied:
-    """What this person hears of an op: all but the ballots of others."""
-    changes = polls.shown_changes(entry.changes, person)
-    return Applied(seq=entry.seq, id=entry.id, by=entry.by, changes=changes)
+        self._ledger.when_durable(lambda: seat.send(refused))

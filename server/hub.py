@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from server.copying import as_of, found, history
 from server.core.access import STRANGER, Grant
+from server.core.closings import FULL, NO_ROOM, NOT_SAVED, NOT_SAVED_REASON
 from server.core.errors import StoreError
 from server.core.ids import PersonId, RoomId, SessionId, is_proven, new_id, new_room_id
 from server.core.limits import Buckets, FlowLimits, Meter, RoomLimits
 from server.core.messages import Engine, Limits
-from server.core.room import Entry, Room
 from server.core.session import (
     Ask,
     Close,
@@ -35,7 +35,8 @@ from server.core.session import (
     Reply,
     Session,
 )
-from server.hosted import NOT_SAVED, NOT_SAVED_REASON, HostedRoom
+from server.hosted import HostedRoom
+from server.ledger import rebuild
 from server.seats import Seat, packed
 
 if TYPE_CHECKING:
@@ -46,13 +47,11 @@ if TYPE_CHECKING:
     from server.net.senders import Sender
     from server.ports import GenerationPort
     from server.settings import Settings
-    from server.storage.base import Journal, Opened
+    from server.storage.base import Journal
 
 SWEEP_S = 5.0
-NO_ROOM = 4404, "no such room, or none that you may enter: start from the first page"
 MIN_EACH = 4
 """Connections of one person in a room for few: a lost one is noticed after the next has come."""
-FULL = 4423, "as many people are here as the room holds: try again later"
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +253,7 @@ class Hub:
             hosted = await self._find(connection.room, may_make=True)
         except StoreError:
             logger.exception("room %s can't be loaded", connection.room)
-            connection.sender.close(NOT_SAVED, NOT_SAVED_REASON)
+            connection.sender.close(*NOT_SAVED)
             return
         person = PersonId(enter.person.person)
         standing = hosted.standing(person, connection.grant) if hosted is not None else None
@@ -388,22 +387,3 @@ class _Heard:
     def on_failed(self, reason: str) -> None:
         if self.hosted is not None and self.drop is not None:
             self.drop(self.hosted, reason)
-
-
-def rebuild(id: RoomId, opened: Opened, limits: RoomLimits) -> Room:
-    """The room as the journal has it; raises StoreError if its entries have a gap."""
-    if opened.state is None:
-        room = Room(id, opened.epoch, limits)
-    else:
-        room = Room.restore(id, opened.state, limits)
-        # Newer than the snapshot's, if the journal was damaged behind it.
-        room.epoch = opened.epoch
-    for entry in _after(opened.entries, int(room.seq)):
-        if entry.seq != room.seq + 1:
-            raise StoreError(f"expected entry {room.seq + 1} in the journal, got {entry.seq}")
-        room.replay(entry)
-    return room
-
-
-def _after(entries: Sequence[Entry], seq: int) -> list[Entry]:
-    return [entry for entry in entries if entry.seq > seq]

@@ -71,6 +71,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most pixels (width times height) of an uploaded picture."""
     max_import_bytes: int = 1024 * 1024 * 1024
     """Largest file from which a room may be opened."""
+    max_uploads_person: int = 4
+    """Most uploads of one person that are under way at a time, of pictures and files of rooms."""
+    max_uploads_address: int = 16
+    """Most uploads from one address that are under way at a time."""
+    upload_stall_s: float = 20.0
+    """Seconds after which an upload is given up of which nothing comes any more."""
     max_people: int = 1_000
     """Most connections in a room; hosts get in all the same."""
     max_room_records: int = 50_000

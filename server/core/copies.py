@@ -40,7 +40,7 @@ def portable(records: Iterable[Record]) -> list[Record]:
 
 
 def _without_strip(record: Record) -> Record:
-    if isinstance(record, Candidate) and record.strip:
+    if isinstance(record, Candidate):
         return msgspec.structs.replace(record, strip="", num_previews=0)
     return record
 

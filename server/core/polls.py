@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from server.core.deeds import ClosePoll, OpenPoll, Reveal
 from server.core.errors import Refusal
+from server.core.messages import Applied
 from server.core.records import (
     Ballot,
     Candidate,
@@ -24,6 +25,9 @@ from server.core.records import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from server.core.ids import PersonId
+    from server.core.room import Entry
 
 POLL_ID = ":poll:room"
 _BALLOT = ":ballot:"
@@ -50,6 +54,12 @@ def shown_changes(changes: list[Change], person: str) -> list[Change]:
     if not touches_ballots(changes):
         return changes
     return [change for change in changes if not is_hidden(_id_of(change), person)]
+
+
+def applied(entry: Entry, person: PersonId) -> Applied:
+    """What this person hears of an op: all but the ballots of others."""
+    changes = shown_changes(entry.changes, person)
+    return Applied(seq=entry.seq, id=entry.id, by=entry.by, changes=changes)
 
 
 def touches_ballots(changes: Iterable[Change]) -> bool:

@@ -231,8 +231,10 @@ class Candidate(_Record, frozen=True, tag="candidate"):
     live: bool = False
     masked: bool = False
     """The picture has an alpha channel: transparent where nothing was to change."""
+    layer: RecordId | None = None
+    """In which the topmost thing lies that is seen in the frame; None: below all layers."""
     above: Annotated[str, Meta(pattern=r"^[0-9A-Za-z]{0,200}\Z")] = ""
-    """`z` of the topmost thing drawn when the picture was asked for; "" if there was none.
+    """`z` of the topmost thing in that layer when the picture was asked for; "" if there was none.
     What was drawn since stays on top of it."""
     strip: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     """The blob with some of its previews side by side; "" where there is none."""

@@ -18,8 +18,9 @@ from gpu import api
 from server.core.access import access_of
 from server.core.errors import Refusal
 from server.core.ids import RoomId, new_id
-from server.core.records import Candidate, Image, Patch, Record, Stroke
+from server.core.records import Candidate, Patch, Record
 from server.engine import ModelUnavailable, QueueFull
+from server.generation.height import height
 from server.generation.making import Passed
 from server.generation.plan import has_alpha, prepare
 from server.render import strips
@@ -74,8 +75,6 @@ class Desk:
         """Start on a request, of the canvas as it is now."""
         self._makings.setdefault(making.room.id, []).append(making)
         records = tuple(making.room.records.values())
-        drawn = (record.z for record in records if isinstance(record, Stroke | Image))
-        making.above = max(drawn, default="")
         self._spawn(self._prepare(making, records), self._preparing)
 
     def cancel_frame(
@@ -135,6 +134,7 @@ class Desk:
         room = making.room.id
 
         def draw() -> Plan:
+            making.layer, making.above = height(records, making.frame)
             return prepare(self._renderer, room, making.by, making.frame, records, model, fetch)
 
         def fetch(blob: str) -> bytes | None:

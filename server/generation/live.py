@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DEBOUNCE_S = 0.06
 _DRAWN = (Stroke, Image)
-_RENEWED = ("blob", "seed", "x", "y", "w", "h", "prompt", "masked", "above")
+_RENEWED = ("blob", "seed", "x", "y", "w", "h", "prompt", "masked", "layer", "above")
 
 
 class Timer(Protocol):

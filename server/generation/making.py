@@ -59,8 +59,10 @@ class Making:
     first_attempt: int = field(init=False)
     done: int = 0
     outcome: Outcome | None = None
+    layer: str | None = None
+    """In which the topmost thing lay that was seen in the frame when it was asked for."""
     above: str = ""
-    """`z` of the topmost thing that was there when it was asked for."""
+    """`z` of the topmost thing in that layer."""
     plan: Plan | None = None
     """None until the region is drawn."""
     submitted: dict[int, JobId] = field(default_factory=dict)
@@ -149,6 +151,7 @@ class Making:
             prompt=frame.prompt,
             live=frame.live,
             masked=masked,
+            layer=self.layer,
             above=self.above,
             strip=strip[0],
             num_previews=strip[1],

@@ -7,20 +7,22 @@ import tempfile
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from server.core.errors import Refusal, StoreError
 from server.core.ids import RoomId
 from server.net.founding import found_room, refused
-from server.net.http import error, seat_of
+from server.net.http import error, seat_of, upload
 from server.storage.archive import Archive, ArchiveLimits, pack
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from server.hub import Hub
-    from server.ports import BlobStore
+    from server.net.uploads import Uploads
     from server.settings import Settings
+    from server.storage.blobs import FolderBlobs
 
 
 def routes() -> list[Route]:
@@ -33,7 +35,7 @@ def routes() -> list[Route]:
 async def save(request: Request) -> Response:
     """`GET /rooms/{room}/archive`: the room as a file, for those who are in it."""
     hub: Hub = request.app.state.hub
-    blobs: BlobStore = request.app.state.blobs
+    blobs: FolderBlobs = request.app.state.blobs
     room = RoomId(request.path_params["room"])
     found = seat_of(request, room)
     if isinstance(found, Response):
@@ -46,7 +48,7 @@ async def save(request: Request) -> Response:
         await hosted.saved()
     except StoreError as failure:
         return error(503, "not_stored", str(failure))
-    pieces = pack(records, partial(blobs.get, room), hub.now_ms())
+    pieces = pack(records, partial(blobs.stream, room), hub.now_ms())
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
@@ -61,7 +63,12 @@ async def open_file(request: Request) -> Response:
     _, seat = found
     if not seat.meter.take("blobs", hub.now()):
         return error(429, "rate", "too much at once: try again in a few seconds")
-    with tempfile.TemporaryFile(dir=settings.data_dir) as file:
+    with (
+        upload(request, seat) as may_send,
+        tempfile.TemporaryFile(dir=settings.data_dir) as file,
+    ):
+        if not may_send:
+            return error(429, "rate", "too many uploads at a time: wait for the others to end")
         try:
             is_whole = await _receive(request, file, settings.max_import_bytes)
         except OSError as failure:
@@ -77,17 +84,14 @@ async def open_file(request: Request) -> Response:
 
 
 async def _receive(request: Request, file: IO[bytes], max_bytes: int) -> bool:
-    """Keep the body in `file`; False where it is longer than allowed."""
+    """Keep what comes of the body in `file`; False where it is longer than allowed."""
+    uploads: Uploads = request.app.state.uploads
     num_bytes = 0
-    try:
-        async for piece in request.stream():
-            num_bytes += len(piece)
-            if num_bytes > max_bytes:
-                return False
-            await asyncio.to_thread(file.write, piece)
-    except ClientDisconnect:
-        # What has come is no whole file, and nobody waits for the answer.
-        await asyncio.to_thread(file.truncate, 0)
+    async for piece in uploads.pieces(request):
+        num_bytes += len(piece)
+        if num_bytes > max_bytes:
+            return False
+        await asyncio.to_thread(file.write, piece)
     return True
 
 

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from server.core.closings import NO_ROOM
 from server.core.errors import Refusal, StoreError
 from server.core.ids import RoomId, is_room_id
 from server.core.messages import BlobStored
@@ -23,13 +29,19 @@ from server.net.logins import is_allowed_origin
 from server.net.pictures import TooManyPixels, UnsupportedPicture, content_type_of, read_header
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractContextManager
+
+    from starlette.requests import Request
     from starlette.types import Scope
 
     from server.core.access import Grant
     from server.hosted import HostedRoom
     from server.hub import Hub
+    from server.net.uploads import Uploads
     from server.seats import Seat
     from server.settings import Settings
+    from server.storage.blobs import FolderBlobs
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -181,21 +193,30 @@ async def get_blob(request: Request) -> Response:
     room, name = request.path_params["room"], request.path_params["name"]
     if not (is_room_id(room) and _BLOB.fullmatch(name)):
         return error(404, "no_blob", "there is no such picture")
+    blobs: FolderBlobs = request.app.state.blobs
     try:
-        data = await request.app.state.blobs.get(RoomId(room), name)
+        stored = await blobs.stream(RoomId(room), name)
+        head = await anext(stored.pieces, b"") if stored is not None else b""
     except StoreError as failure:
         return error(503, "not_stored", str(failure))
-    media_type = content_type_of(data) if data is not None else None
-    if data is None or media_type is None:
+    media_type = content_type_of(head)
+    if stored is None or media_type is None:
         return error(404, "no_blob", "there is no such picture")
     headers = {
         "Cache-Control": PRIVATE_FOREVER,
+        "Content-Length": str(stored.num_bytes),
         "ETag": f'"{name}"',
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    return Response(data, media_type=media_type, headers=headers)
+    return StreamingResponse(_from(head, stored.pieces), 200, headers, media_type)
+
+
+async def _from(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for piece in rest:
+        yield piece
 
 
 async def put_blob(request: Request) -> Response:
@@ -209,11 +230,20 @@ async def put_blob(request: Request) -> Response:
         return error(429, "rate", "too many pictures at once: send it again in a few seconds")
     if not _BLOB.fullmatch(name):
         return error(400, "bad_name", "expected the SHA-256 of the picture in lower-case hex")
-    data = await body_of(request, settings.max_blob_bytes)
-    if data is None:
-        reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
-        return error(413, "too_large", reason)
-    return await _store(request, RoomId(room), name, data)
+    with upload(request, uploader) as may_send:
+        if not may_send:
+            return error(429, "rate", "too many uploads at a time: wait for the others to end")
+        data = await body_of(request, settings.max_blob_bytes)
+        if data is None:
+            reason = f"expected at most {settings.max_blob_bytes} bytes: make the picture smaller"
+            return error(413, "too_large", reason)
+        return await _store(request, RoomId(room), name, data)
+
+
+def upload(request: Request, seat: Seat) -> AbstractContextManager[bool]:
+    """Count an upload while it lasts; it gives False where there are too many already."""
+    uploads: Uploads = request.app.state.uploads
+    return uploads.one(seat.person_id, request.app.state.logins.address_of(request))
 
 
 def seat_of(request: Request, room: RoomId) -> tuple[HostedRoom, Seat] | Response:
@@ -258,25 +288,21 @@ async def _store(request: Request, room: RoomId, name: str, data: bytes) -> Resp
 
 
 async def body_of(request: Request, max_bytes: int) -> bytes | None:
-    """The body; None if it is longer than allowed, without reading the rest."""
+    """The body, as much of it as comes; None, without the rest, if it is longer than allowed."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > max_bytes:
         return None
+    uploads: Uploads = request.app.state.uploads
     body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > max_bytes:
-                return None
-    except ClientDisconnect:
-        return b""
+    async for piece in uploads.pieces(request):
+        body += piece
+        if len(body) > max_bytes:
+            return None
     return bytes(body)
 
 
 def no_room() -> Response:
-    return error(
-        404, "no_room", "no such room, or none that you may enter: start from the first page"
-    )
+    return error(404, "no_room", NO_ROOM[1])
 
 
 def error(status: int, code: str, reason: str) -> Response:

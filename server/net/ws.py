@@ -14,9 +14,9 @@ import msgspec
 from starlette.responses import PlainTextResponse
 
 from server.core.access import STRANGER
+from server.core.closings import NO_ROOM
 from server.core.codec import BAD_MESSAGE
 from server.core.ids import RoomId, is_room_id
-from server.hub import NO_ROOM
 from server.net.logins import is_allowed_origin
 from server.net.senders import direct_of, sender_of
 

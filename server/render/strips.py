@@ -14,6 +14,7 @@ from PIL import Image
 
 from server.core.records import MAX_PREVIEWS
 from server.core.schema import STRIP_BYTES
+from server.render.pictures import PictureError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CELL_PX = 128
 """The longer side of a cell."""
+MAX_STRIP_PX = MAX_PREVIEWS * CELL_PX**2
 QUALITIES = (75, 50, 25)
 
 
@@ -55,16 +57,16 @@ def join(previews: Sequence[Preview], frame: Frame) -> tuple[bytes, int] | None:
 
 
 def cell(strip: bytes, number: int, num_cells: int) -> bytes | None:
-    """One cell of a strip as a PNG; None if the strip is damaged."""
+    """One cell of a strip as a PNG; None if it is damaged, or is no strip of so many."""
     try:
-        with Image.open(io.BytesIO(strip), formats=["WEBP"]) as whole:
-            width = whole.width // num_cells
-            box = (width * number, 0, width * (number + 1), whole.height)
-            part = whole.convert("RGBA").crop(box)
-    except (OSError, ValueError, SyntaxError):
+        whole = decode(strip, MAX_STRIP_PX)
+    except PictureError:
+        return None
+    width = whole.width // num_cells
+    if width == 0:
         return None
     out = io.BytesIO()
-    part.save(out, "PNG")
+    whole.crop((width * number, 0, width * (number + 1), whole.height)).save(out, "PNG")
     return out.getvalue()
 
 

@@ -29,6 +29,8 @@ from server.net.pictures import TooManyPixels, UnsupportedPicture, read_header
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
+    from server.storage.blobs import Stored
+
 FORMAT = 1
 ABOUT, RECORDS, BLOBS = "room.json", "records.jsonl", "blobs/"
 MAX_LINE_BYTES = 256 * 1024
@@ -69,9 +71,9 @@ class ArchiveLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def pack(
-    records: Iterable[Record], read_blob: Callable[[str], Awaitable[bytes | None]], now_ms: int
+    records: Iterable[Record], stream_blob: Callable[[str], Awaitable[Stored | None]], now_ms: int
 ) -> AsyncIterator[bytes]:
-    """The file in pieces, holding one picture at a time. A picture that is missing is left out."""
+    """The file in pieces, holding one of a picture's. A picture that is missing is left out."""
     sink = _Sink()
     kept = portable(records)
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -81,11 +83,13 @@ async def pack(
                 await asyncio.to_thread(lines.write, _encoder.encode_lines(portion))
                 yield sink.take()
         for name in blobs_of(kept):
-            data = await read_blob(name)
-            if data is not None:
-                # Pictures are compressed already.
-                archive.writestr(BLOBS + name, data, zipfile.ZIP_STORED)
-                yield sink.take()
+            if (stored := await stream_blob(name)) is None:
+                continue
+            # Pictures are compressed already: they are stored as they are.
+            with archive.open(zipfile.ZipInfo(BLOBS + name), "w") as picture:
+                async for piece in stored.pieces:
+                    picture.write(piece)
+                    yield sink.take()
     yield sink.take()
 
 

@@ -135,7 +135,7 @@ class SqliteJournal:
         """Open the file, making it if there is none; raises StoreError."""
         try:
             await self._read(tables.create_all)
-            mark = Mark(self._path.with_name(f"{self._path.name}-mark"))
+            mark = Mark(self._path)
             num_committed = await self._check_mark(mark)
         except StoreError:
             await asyncio.to_thread(self._engine.dispose)
@@ -151,19 +151,28 @@ class SqliteJournal:
         )
 
     async def _check_mark(self, mark: Mark) -> int:
-        """How many entries there are; if more were committed, all rooms get new epochs."""
+        """How many entries there are; if there may have been more, all rooms get new epochs."""
         num_committed = await self._read(tables.num_committed)
-        if (num_marked := mark.read()) > num_committed:
+        num_marked, is_here = mark.read()
+        if num_marked > num_committed:
             logger.error(
                 "the journal %s lacks the last %d of the %d entries that were committed to it: its "
                 "-wal file was lost, or an older copy was put back. The rooms go on from what is "
                 "there, under new epochs",
                 self._path, num_marked - num_committed, num_marked,
             )  # fmt: skip
+        elif num_committed and not is_here:
+            logger.warning(
+                "the folder of the journal %s is a copy, was put back or moved to another disk (or "
+                "its owner or rights were changed): what was done after the copy was made isn't in "
+                "it. The rooms go on from what is there, under new epochs",
+                self._path,
+            )
+        if num_committed and (num_marked > num_committed or not is_here):
             await self._read(tables.renew_epochs)
         with contextlib.suppress(OSError):
             # It says less than there is, then, which is never wrong.
-            mark.write(num_committed)
+            mark.renew(num_committed)
         return num_committed
 
     async def __aenter__(self) -> SqliteJournal:

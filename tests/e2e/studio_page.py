@@ -59,6 +59,10 @@ class StudioPage:
     def close(self) -> None:
         self._context.close()
 
+    def set_offline(self, is_offline: bool) -> None:
+        """Cut the page off from the network, or let it back."""
+        self._context.set_offline(is_offline)
+
     def call(self, name: str, color: str) -> None:
         """Give the person a name and a colour that others see."""
         self.page.evaluate("([n, c]) => window.__atelier.room.setProfile(n, c)", [name, color])

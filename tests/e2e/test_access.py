@@ -139,9 +139,10 @@ def test_u19_a_host_mutes_takes_back_bans_and_clears(
     ann.wait(f"window.__atelier.room.records.has(':lock:{frame}')")
     ann.page.evaluate("""() => window.__atelier.room.submit([{ c: "put", record: {
         type: "layer", id: "sky", by: "", z: "a0", name: "Sky", visible: true, opacity: 1 } }])""")
-    ann.page.get_by_test_id("menu").click()
-    ann.page.get_by_test_id("lock-layer").check()
+    ann.page.get_by_test_id("layers").click()
+    ann.page.get_by_test_id("lock-layer").click()
     ann.wait("window.__atelier.room.records.has(':lock:sky')")
+    ann.page.get_by_test_id("menu").click()
     ann.page.screenshot(path=pictures / "menu.png")
     ann.page.get_by_test_id("clear").click()
     assert len(ann.records("frame")) == 1

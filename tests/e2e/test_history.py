@@ -1,4 +1,4 @@
-"""Somebody names a version, goes back over the room and branches off. Rules T10 to T12, T18."""
+"""Somebody names a version, goes back over the room and branches off. Rules T4, T10 to T12, T18."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.studio_page import StudioPage
+from tests.e2e.test_talk import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,5 +106,51 @@ def test_t10_the_history_is_closed_again_and_nothing_has_changed(
     phone.page.get_by_test_id("close-history").tap()
     assert phone.page.get_by_test_id("history-view").count() == 0
     assert phone.records() == before
+    assert phone.errors == []
+    phone.close()
+
+
+def test_t4_what_was_said_on_the_canvas_is_shown_as_it_was_at_each_moment(
+    ann: StudioPage, bo: StudioPage, browser: Browser, pictures: Path
+) -> None:
+    ann.tool("comment")
+    ann.page.mouse.click(*ann.on_screen((130, 60)))
+    say(ann, "comment-field", "Is this line too long?")
+    bo.tool("select")
+    bo.page.get_by_test_id("pin").click()
+    say(bo, "answer-field", "A little. Half of it would do.")
+    ann.wait_for_count("comment", 2)
+    ann.page.get_by_test_id("resolve").click()
+    bo.wait_for_record("r.type === 'comment' && r.resolved")
+    ann.wait_until_saved()
+
+    phone = StudioPage(
+        browser, locale="zh-CN", viewport={"width": 390, "height": 844}, is_mobile=True
+    ).open(ann.url)  # fmt: skip
+    phone.look_at(-100, -100)
+    for person, name in ((ann, "past-comments"), (phone, "phone-past-comments")):
+        page = person.page
+        page.get_by_test_id("menu").click()
+        page.get_by_test_id("history").click()
+        page.get_by_test_id("history-view").wait_for()
+        resolved = int(page.get_by_test_id("moment").get_attribute("max") or "")
+        assert page.get_by_test_id("past-pin").count() == 0
+        go_to(page, resolved - 1)
+        page.get_by_test_id("past-pin").click()
+        thread = page.get_by_test_id("past-thread")
+        assert "Is this line too long?" in thread.inner_text()
+        assert "A little. Half of it would do." in thread.inner_text()
+        page.screenshot(path=pictures / f"{name}.png")
+        # Nothing can be done about what was: not even by its author.
+        assert thread.get_by_test_id("delete-remark").count() == 0
+        go_to(page, resolved - 2)
+        assert "A little" not in thread.inner_text()
+        go_to(page, resolved - 3)
+        assert page.get_by_test_id("past-pin").count() == thread.count() == 0
+        go_to(page, resolved - 2)
+        page.keyboard.press("Escape")
+        assert thread.count() == 0
+        page.keyboard.press("Escape")
+        assert page.get_by_test_id("history-view").count() == 0
     assert phone.errors == []
     phone.close()

@@ -66,7 +66,7 @@ CANDIDATE: Json = {
     "type": "candidate", "id": "cand-1", "by": "ann", "frame": "frame-1", "job": "job-1",
     "index": 0, "blob": BLOB, "seed": 7, "x": 0.0, "y": -100.0, "w": 256.0, "h": 256.0,
     "prompt": "a red house", "live": False, "masked": False,
-    "above": "a0", "strip": "", "num_previews": 0, "state": "open",
+    "layer": None, "above": "a0", "strip": "", "num_previews": 0, "state": "open",
 }  # fmt: skip
 MODEL: Json = {
     "name": "embedded", "id": "embedded",

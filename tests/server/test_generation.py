@@ -313,6 +313,34 @@ async def test_g37_a_picture_knows_above_what_it_was_made() -> None:
         assert candidate.above == "a1"
 
 
+@pytest.mark.parametrize(
+    ("is_shown", "is_locked", "made_over"),
+    [
+        (True, False, ("sky", "a2")),
+        (False, False, (None, "a7")),
+        # Whoever takes the picture may not be one who may put things into a locked layer.
+        (True, True, (None, "a7")),
+    ],
+)
+async def test_g37_a_picture_knows_the_uppermost_layer_that_showed_something_in_its_frame(
+    is_shown: bool, is_locked: bool, made_over: tuple[str | None, str]
+) -> None:
+    async with Studio() as studio:
+        studio.room.put(canvas.layer("sky", "a0", visible=is_shown))
+        studio.room.put(canvas.layer("hidden", "a1", visible=False))
+        studio.room.put(canvas.layer("elsewhere", "a2"))
+        if is_locked:
+            studio.room.put(Lock(id=":lock:sky", of="sky"))
+        drawn = ((None, "a7", 9), ("sky", "a1", 9), ("sky", "a2", 9), ("hidden", "a8", 9))
+        for layer, z, x in (*drawn, ("elsewhere", "a9", 9_000)):
+            studio.room.put(canvas.stroke(f"{layer}-{z}", (x, 9), (x + 90, 90), z=z, layer=layer))
+        (job,) = await asked(studio, canvas.frame(), 1)
+        studio.engine.finish(job, PNG)
+        await studio.room.until(lambda: studio.room.job("job").state == "done")
+        (candidate,) = studio.room.candidates()
+        assert (candidate.layer, candidate.above) == made_over
+
+
 # --- how it goes on ---------------------------------------------------------------------------
 
 

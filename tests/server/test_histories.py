@@ -63,7 +63,7 @@ from server.core.messages import (
 )
 from server.core.records import Candidate, Change, Chat, Comment, Edit, Frame, Invite, Note, Put
 from server.hosted import HostedRoom
-from server.hub import rebuild
+from server.ledger import rebuild
 from server.seats import Seat
 from server.settings import Settings
 from server.storage.base import Opened

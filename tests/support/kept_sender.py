@@ -28,7 +28,11 @@ class KeptSender:
 
     async def until(self, message: ServerMessage) -> None:
         """Wait until this was sent."""
-        while message not in self.sent:
+        await self.until_num(1, lambda sent: sent == message)
+
+    async def until_num(self, num: int, wanted: Callable[[ServerMessage], bool]) -> None:
+        """Wait until so many of these were sent."""
+        while sum(map(wanted, self.sent)) < num:
             self._changed.clear()
             await self._changed.wait()
 

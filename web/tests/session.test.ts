@@ -289,6 +289,26 @@ describe("a connection that comes back", () => {
     expect(bench.session.unsaved).toBe(0);
   });
 
+  it("w26_takes another copy of the room as it is, and says that something may be missing", () => {
+    const bench = new Bench();
+    bench.join(makeStroke("stroke-1"));
+    let numTold = 0;
+    bench.session.on("restored", () => {
+      numTold += 1;
+    });
+    const id = bench.session.submit([{ c: "put", record: makeStroke("stroke-2") }]);
+    bench.sent();
+    for (const epoch of ["e1", "e2", "e2"]) {
+      bench.session.closed("offline", "");
+      bench.session.opened(new Uint8Array(32));
+      bench.receive(makeWelcome({ mode: "snapshot", epoch }), { t: "snapshot", records: [] });
+      bench.receive({ t: "ready", seq: 0 });
+      expect(numTold).toBe(epoch === "e1" ? 0 : 1);
+    }
+    expect([...bench.session.records.keys()]).toEqual(["stroke-2"]);
+    expect(bench.sent()).toMatchObject([{ t: "op", id }]);
+  });
+
   it("w13_refuses numbers with a gap, and then asks for everything", () => {
     const bench = new Bench();
     bench.join();

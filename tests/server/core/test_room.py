@@ -436,11 +436,11 @@ def test_r12_other_limits_of_undo_on_the_next_start_lose_no_record() -> None:
     assert again.records == room.records
 
 
-def accepted(room: Room, above: str) -> Image:
-    """The image that a candidate becomes which was made over all up to `above`."""
+def accepted(room: Room, above: str, layer: str | None = None) -> Image:
+    """The image that a candidate becomes which was made over all up to `above` in a layer."""
     made = Candidate(
         id="cand", frame="f", job="job", index=0, blob="0f" * 32, seed=1,
-        x=0.0, y=0.0, w=64.0, h=64.0, above=above,
+        x=0.0, y=0.0, w=64.0, h=64.0, layer=layer, above=above,
     )  # fmt: skip
     room.append([Put(made)], ANN, at_ms=0)
     room.request(Accept(id="accept-01", candidate="cand", image="image"), BOB, at_ms=0)
@@ -462,3 +462,22 @@ def test_r22_an_accepted_picture_of_an_empty_canvas_lies_below_all_that_came_sin
     room = new_room()
     submit(room, ANN, stroke("since"))
     assert accepted(room, above="").z < "a0"
+
+
+def test_r22_an_accepted_picture_lies_in_the_layer_of_what_it_was_made_from() -> None:
+    room = new_room()
+    submit(room, ANN, Put(Layer(id="sky", z="a0")))
+    drawn = (("below", "a5", None), ("under", "a0", "sky"), ("since", "a1", "sky"))
+    for id, z, layer in drawn:
+        submit(room, ANN, Put(Stroke(id=id, z=z, points=POINTS, size=4.0, layer=layer)))
+    image = accepted(room, above="a0", layer="sky")
+    assert image.layer == "sky"
+    assert "a0" < image.z < "a1"
+
+
+def test_r22_where_that_layer_is_gone_it_lies_below_all_layers_over_all_that_is_there() -> None:
+    room = new_room()
+    submit(room, ANN, Put(Stroke(id="below", z="a5", points=POINTS, size=4.0)))
+    image = accepted(room, above="a0", layer="sky")
+    assert image.layer is None
+    assert image.z > "a5"

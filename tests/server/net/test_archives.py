@@ -19,6 +19,7 @@ from server.core.limits import FlowLimits, Rate, Rates, RoomLimits
 from server.core.records import Chat, Comment, Image, Member, Note, Put, Record
 from server.storage.archive import RECORDS
 from server.storage.blobs import UNSETTLED
+from server.storage.journal import SqliteLog
 from tests.server.net.serving import Served, serving, settings_for
 from tests.server.net.test_http import path, picture
 from tests.server.storage.test_archive import lines
@@ -108,7 +109,7 @@ async def test_t7_nothing_is_saved_before_it_is_durable(
 ) -> None:
     (hosted,) = served.hub.rooms
     await hosted.saved()
-    monkeypatch.setattr(hosted._log, "append", lambda entry: None)
+    monkeypatch.setattr(SqliteLog, "append", lambda log, entry: None)
     hosted.append([Put(layer("unsaved"))], PersonId(ann.person))
     saving = hosted.saved()
     assert not saving.done()

@@ -17,6 +17,7 @@ from server.core.messages import (
     Hello,
     JoinReady,
     Op,
+    PeerPresence,
     Presence,
     Refused,
     ServerMessage,
@@ -26,6 +27,7 @@ from server.hub import Connection, Hub
 from server.net.ws import receive_all
 from server.storage.journal import SqliteJournal
 from tests.server.net.serving import FakeGeneration, settings_for
+from tests.support.kept_sender import KeptSender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,54 +36,22 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from server.core.ids import RoomId
-    from server.net.outbox import Packet
 
 pytestmark = pytest.mark.anyio
 NUM_FLOODED = 12_000
 
 
-class Listener:
-    """A sender that keeps what it was given."""
+def codes(sender: KeptSender) -> list[str]:
+    """Of what was refused."""
+    return [message.code for message in sender.sent if isinstance(message, Refused)]
 
-    def __init__(self) -> None:
-        self.on_close: Callable[[], None] | None = None
-        self.before: Callable[[], None] | None = None
-        self.on_change: Callable[[], None] | None = None
-        self.send_now: Callable[[bytes], int] | None = None
-        self.is_open = True
-        self.heard: list[ServerMessage] = []
-        self.num_cursors = 0
-        self.is_in = asyncio.Event()
-        self.has_moved = asyncio.Event()
 
-    def send(self, packet: Packet) -> None:
-        if self.before is not None:
-            self.before()
-        self.put(packet)
+def is_join(message: ServerMessage) -> bool:
+    return isinstance(message, JoinReady)
 
-    def write(self, data: bytes) -> None:
-        raise AssertionError("nothing is sent at once here")
 
-    def put(self, packet: Packet) -> None:
-        if packet.ephemeral:
-            self.num_cursors += 1
-            self.has_moved.set()
-            return
-        self.heard.append(codec.decode_server(packet.payload))
-        if isinstance(self.heard[-1], JoinReady):
-            self.is_in.set()
-
-    def send_join(self, packet: Packet) -> None:
-        self.send(packet)
-
-    def close(self, code: int, reason: str) -> None:
-        self.is_open = False
-
-    async def drained(self) -> None:
-        return None
-
-    def codes(self) -> list[str]:
-        return [message.code for message in self.heard if isinstance(message, Refused)]
+def is_cursor(message: ServerMessage) -> bool:
+    return isinstance(message, PeerPresence)
 
 
 class Line:
@@ -109,12 +79,14 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
         await hub.stop()
 
 
-async def joined(hub: Hub, room: RoomId, number: int, address: str) -> tuple[Connection, Listener]:
-    listener = Listener()
-    connection = hub.connect(room, listener, address=address)
+async def joined(
+    hub: Hub, room: RoomId, number: int, address: str
+) -> tuple[Connection, KeptSender]:
+    sender = KeptSender()
+    connection = hub.connect(room, sender, address=address)
     await hub.receive(connection, codec.encode(Hello(protocol=1, key=bytes([number]) * 16)))
-    await listener.is_in.wait()
-    return connection, listener
+    await sender.until_num(1, is_join)
+    return connection, sender
 
 
 def ops(name: str, num: int) -> list[ClientMessage]:
@@ -143,11 +115,11 @@ async def test_l5_a_flood_from_many_connections_of_one_leaves_others_their_turn(
     await receive_all(cast("WebSocket", calm), hub, victim)
     # However much lies ready, each of the others has one message read between two of one's own.
     assert order.count("flood") <= (order.count("calm") + 2) * len(flooders)
-    assert heard.codes() == []
+    assert codes(heard) == []
     for task in reading:
         await task
     most = FlowLimits().ops.person.burst
-    refused = sum(len(listener.codes()) for _, listener in flooders)
+    refused = sum(len(codes(sender)) for _, sender in flooders)
     assert refused == NUM_FLOODED - most, "beyond what one person may, all is refused"
 
 
@@ -159,14 +131,13 @@ async def test_l5_after_a_flood_others_in_the_room_and_at_the_address_still_get_
     flood = ops("flood", 5_000)
     for message in [*flood, *[Presence(cursor=(0.0, 0.0))] * 1_000]:
         await hub.receive(flooder, codec.encode(message))
-    assert flooded.codes() == ["rate"] * (5_000 - int(FlowLimits().ops.connection.burst))
+    assert codes(flooded) == ["rate"] * (5_000 - int(FlowLimits().ops.connection.burst))
     for number, address in ((2, "192.0.2.1"), (3, "192.0.2.2")):
         other, heard = await joined(hub, room, number, address)
         for message in ops(f"calm{number}", 100):
             await hub.receive(other, codec.encode(message))
-        assert heard.codes() == []
-        before = flooded.num_cursors
-        flooded.has_moved.clear()
+        assert codes(heard) == []
+        before = sum(map(is_cursor, flooded.sent))
         await hub.receive(other, codec.encode(Presence(cursor=(1.0, 1.0))))
-        await flooded.has_moved.wait()
-        assert flooded.num_cursors == before + 1
+        await flooded.until_num(before + 1, is_cursor)
+        assert sum(map(is_cursor, flooded.sent)) == before + 1

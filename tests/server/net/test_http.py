@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
+import random
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ import pytest
 from PIL import Image
 
 from server.client import RoomClient
+from server.core.ids import RoomId
+from server.storage.blobs import PIECE_BYTES
 from tests.server.net.serving import Served, serving, settings_for
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from starlette.types import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +109,30 @@ async def test_b3_a_picture_comes_back_as_it_was(
     assert got.headers["x-content-type-options"] == "nosniff"
     assert "immutable" in got.headers["cache-control"]
     assert (await http.get(path(served.new_room_id(), data))).status_code == 404
+
+
+async def test_b3_a_picture_goes_out_piece_by_piece(served: Served) -> None:
+    data = picture() + random.Random(1).randbytes(3 * PIECE_BYTES)
+    room = RoomId(served.new_room_id())
+    await served.app.state.blobs.put(room, data)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing more comes")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "GET", "path": path(room, data), "query_string": b"",
+        "headers": [], "app": served.app,
+    }  # fmt: skip
+    await served.app(scope, receive, send)
+    bodies = [message["body"] for message in sent if message["type"] == "http.response.body"]
+    assert b"".join(bodies) == data
+    assert max(map(len, bodies)) < 2 * PIECE_BYTES
+    assert (b"content-length", str(len(data)).encode()) in sent[0]["headers"]
 
 
 async def test_b4_what_is_no_picture_is_refused(http: httpx.AsyncClient, room: str) -> None:

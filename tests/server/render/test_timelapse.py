@@ -6,6 +6,7 @@ import io
 import random
 import zipfile
 
+import pytest
 from PIL import Image
 
 from server.core.messages import Moment, Preview, Snapshot
@@ -158,9 +159,27 @@ def test_t18_previews_count_as_moments_and_give_way_evenly() -> None:
     assert {place.partition("#")[2] for place in places} == {"", "0/4", "1/4", "2/4", "3/4"}
 
 
+def webp(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("1", (width, height)).save(out, "WEBP", lossless=True)
+    return out.getvalue()
+
+
+def bomb() -> bytes:
+    """A few bytes that say they are more pixels than Pillow would ever decode."""
+    data = bytearray(webp(16_383, 1))
+    # The height lies in bits 14 to 27 of what follows the lossless format's signature.
+    at = data.index(b"VP8L") + 9
+    bits = int.from_bytes(data[at : at + 4], "little")
+    data[at : at + 4] = (bits | 16_382 << 14).to_bytes(4, "little")
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(data))
+    return bytes(data)
+
+
 def test_t18_a_strip_that_is_damaged_or_gone_leaves_the_canvas_as_it_was() -> None:
     past = history([across(0)], [Put(offer(STRIP, 2))])
-    for kept in (None, b"no picture"):
+    for kept in (None, b"no picture", bomb(), webp(1, 8)):
         blobs = {BLOB: png((8, 8), "#00ff00")} | ({STRIP: kept} if kept else {})
         before, first, second, done = draw(scenes(past), "room", blobs.get)
         assert before.tobytes() == first.tobytes() == second.tobytes()

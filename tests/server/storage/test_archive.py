@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import random
 import zipfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -27,8 +28,12 @@ from server.core.records import (
     Note,
     Record,
 )
-from server.storage.archive import ABOUT, RECORDS, Archive, ArchiveLimits, pack
+from server.storage.archive import ABOUT, BLOBS, RECORDS, Archive, ArchiveLimits, pack
+from server.storage.blobs import PIECE_BYTES, Stored
 from tests.support.canvas import frame, image, layer, mask, png, stroke
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 RED = png((4, 4), "#ff0000")
 RED_NAME = hashlib.sha256(RED).hexdigest()
@@ -67,10 +72,17 @@ STAYS: list[Record] = [
 async def saved(records: list[Record], blobs: dict[str, bytes] | None = None) -> bytes:
     found = {RED_NAME: RED} if blobs is None else blobs
 
-    async def read(name: str) -> bytes | None:
-        return found.get(name)
+    async def pieces(data: bytes) -> AsyncIterator[bytes]:
+        for at in range(0, len(data), PIECE_BYTES):
+            yield data[at : at + PIECE_BYTES]
 
-    return b"".join([piece async for piece in pack(records, read, now_ms=5)])
+    async def stream(name: str) -> Stored | None:
+        data = found.get(name)
+        return None if data is None else Stored(len(data), pieces(data))
+
+    written = [piece async for piece in pack(records, stream, now_ms=5)]
+    assert max(map(len, written)) < 2 * PIECE_BYTES
+    return b"".join(written)
 
 
 def opened(data: bytes, limits: ArchiveLimits = LIMITS) -> Archive:
@@ -105,9 +117,24 @@ async def test_t18_how_a_picture_came_into_being_stays_with_its_room() -> None:
     kept = candidate("kept", strip=RED_NAME, num_previews=4)
     archive = opened(await saved([frame(), kept]))
     assert archive.records[1] == candidate("kept")
-    # A file that somebody wrote themselves, too, brings none.
-    archive = opened(packed({RECORDS: lines(frame(), kept)}))
+
+
+@pytest.mark.parametrize("strip", [RED_NAME, ""])
+def test_t18_a_file_that_somebody_wrote_themselves_brings_no_strip_nor_previews(strip: str) -> None:
+    made_up = candidate("kept", strip=strip, num_previews=4)
+    archive = opened(packed({RECORDS: lines(frame(), made_up)}))
     assert archive.records[1] == candidate("kept")
+    with pytest.raises(Refusal, match="no record shows"):
+        opened(packed({RECORDS: lines(frame(), candidate(blob="0f" * 32, strip=RED_NAME)),
+                       f"blobs/{RED_NAME}": RED}))  # fmt: skip
+
+
+@pytest.mark.anyio
+async def test_t7_of_a_picture_only_a_piece_is_in_memory_while_it_is_written() -> None:
+    data = random.Random(1).randbytes(3 * PIECE_BYTES)
+    name = hashlib.sha256(data).hexdigest()
+    file = await saved([image("large", 0, 0, 8, 8, blob=name)], {name: data})
+    assert zipfile.ZipFile(io.BytesIO(file)).read(f"{BLOBS}{name}") == data
 
 
 @pytest.mark.anyio

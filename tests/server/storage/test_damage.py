@@ -20,9 +20,10 @@ from server.core.limits import RoomLimits
 from server.core.messages import Applied
 from server.core.replica import Replica
 from server.core.room import Room
-from server.hub import rebuild
+from server.ledger import rebuild
 from server.storage import chain, tables
 from server.storage.journal import SqliteJournal
+from server.storage.mark import Mark
 from tests.server.storage.test_journal import (
     ROOM,
     Watch,
@@ -59,9 +60,11 @@ class Written:
             self.moments.append(dict(replica.records))
 
     def copy(self, folder: Path) -> Path:
-        folder.mkdir()
-        for file in self.path.parent.glob(f"{self.path.name}*"):
-            shutil.copy(file, folder / file.name)
+        """Another journal, as if it had been written where it lies."""
+        shutil.copytree(self.path.parent, folder)
+        mark = Mark(folder / self.path.name)
+        mark.renew(mark.read()[0])
+        mark.close()
         return folder / self.path.name
 
 
@@ -298,23 +301,20 @@ async def test_j9_a_lost_write_ahead_log_is_noticed_and_no_copy_is_merged_with_w
     async with SqliteJournal(path) as journal:
         opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
         opened.log.append(entry(1))
+    without_log = path.read_bytes()
     async with SqliteJournal(path) as journal:
         opened = await journal.open(ROOM, watch.on_durable, watch.on_failed)
         for seq in (2, 3):
             opened.log.append(entry(seq))
             await watch.until_durable(seq)
-        # What the folder holds after a crash, copied without the log of the last commits.
-        crashed = tmp_path / "crashed"
-        crashed.mkdir()
-        for name in ("journal.sqlite", "journal.sqlite-mark"):
-            shutil.copy(tmp_path / name, crashed / name)
+    path.write_bytes(without_log)
 
-    again = await opened_once(crashed / path.name)
+    again = await opened_once(path)
     assert [e.seq for e in again.entries] == [1]
     assert again.epoch != opened.epoch
     assert "lacks the last 2 of the 3 entries" in caplog.text
     caplog.clear()
-    assert (await opened_once(crashed / path.name)).epoch == again.epoch
+    assert (await opened_once(path)).epoch == again.epoch
     assert caplog.text == ""
 
 
@@ -328,8 +328,11 @@ async def test_j9_a_crash_with_its_write_ahead_log_is_no_loss(
         for seq in (1, 2):
             opened.log.append(entry(seq))
             await watch.until_durable(seq)
-        shutil.copytree(tmp_path, tmp_path / "crashed")
-    again = await opened_once(tmp_path / "crashed" / path.name)
+        files = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-mark")]
+        crashed = [file.read_bytes() for file in files]
+    for file, content in zip(files, crashed, strict=True):
+        file.write_bytes(content)
+    again = await opened_once(path)
     assert (again.epoch, again.entries) == (opened.epoch, [entry(1), entry(2)])
     assert caplog.text == ""
 

@@ -209,7 +209,9 @@ export interface Candidate extends Base {
   readonly live: boolean;
   /** The picture has an alpha channel: transparent where nothing was to change. */
   readonly masked: boolean;
-  /** `z` of the topmost thing drawn when the picture was asked for; "" if there was none. */
+  /** In which the topmost thing lies that is seen in the frame; null: below all layers. */
+  readonly layer: RecordId | null;
+  /** `z` of the topmost thing there when the picture was asked for; "" if there was none. */
   readonly above: string;
   /** The blob with some of its previews side by side, for a timelapse; "" where there is none. */
   readonly strip: string;

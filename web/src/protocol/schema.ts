@@ -190,6 +190,7 @@ export const FIELDS: Readonly<Record<RecordType, Shape>> = {
     prompt: anyText,
     live: flag,
     masked: flag,
+    layer: optional(recordId),
     above: anyText,
     strip: anyText,
     num_previews: anyCount,

@@ -12,6 +12,7 @@ export class Emitter {
     ink: new Set(),
     previews: new Set(),
     gathered: new Set(),
+    restored: new Set(),
     refused: new Set(),
   };
 

@@ -63,6 +63,8 @@ export interface RoomEvents {
   previews: () => void;
   /** A host asks everybody to see what they see, at this connection. */
   gathered: (session: string) => void;
+  /** The server has gone back to another copy of the room: what was done last may be missing. */
+  restored: () => void;
   /** Something of ours was refused: `reason` is a sentence for people. */
   refused: (code: string, reason: string) => void;
 }

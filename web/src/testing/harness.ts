@@ -62,6 +62,7 @@ async function emerge(frameId: RecordId, job: RecordId): Promise<void> {
       prompt: frame.prompt,
       live: false,
       masked: false,
+      layer: null,
       above: "",
       strip: "",
       num_previews: 0,

@@ -129,6 +129,7 @@ export function candidate(id: string, jobId: string, fields: Partial<Candidate> 
     prompt: "",
     live: false,
     masked: false,
+    layer: null,
     above: "",
     strip: "",
     num_previews: 0,

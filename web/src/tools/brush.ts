@@ -5,6 +5,7 @@ import { zAbove } from "../canvas/scene";
 import type { InkStyle, RecordId, RoomRecord } from "../protocol/messages";
 import { decodePoints, encodePoints } from "../protocol/strokes";
 import { frameToMask } from "./frames";
+import { layerFault } from "./layers";
 import type { Bench, Sample, Tool } from "./tool";
 
 /** A longer stroke goes on as another one: a record holds no more than 20,000 points. */
@@ -31,9 +32,10 @@ export class InkTool implements Tool {
   }
 
   down(sample: Sample): void {
+    const fault = this.#kind === "mask" ? null : layerFault(this.#bench);
     const style = this.#style(sample);
-    if (!style) {
-      this.#bench.tell("pickFrameFirst");
+    if (fault !== null || !style) {
+      this.#bench.tell(fault ?? "pickFrameFirst");
       return;
     }
     this.#pass = { id: this.#bench.room.newId(), style, points: [] };
@@ -75,10 +77,10 @@ export class InkTool implements Tool {
     const { desk } = this.#bench;
     const plain = { color: "#1e1e1e", opacity: 1, pen: sample.pen, layer: null, frame: null };
     if (this.#kind === "brush") {
-      return { ...plain, ...desk.brush, kind: "stroke", erase: false };
+      return { ...plain, ...desk.brush, kind: "stroke", erase: false, layer: desk.layer };
     }
     if (this.#kind === "eraser") {
-      return { ...plain, kind: "stroke", size: desk.eraserSize, erase: true };
+      return { ...plain, kind: "stroke", size: desk.eraserSize, erase: true, layer: desk.layer };
     }
     const frame = frameToMask(this.#bench, sample.at);
     if (!frame) return null;

@@ -35,6 +35,7 @@ export class Desk implements OverlayModel {
   #maskSize = 56;
   #erasesMask = false;
   #aspect: Aspect = "1:1";
+  #layer: RecordId | null = null;
   #selection: ReadonlySet<RecordId> = new Set();
   #drag: Point | null = null;
   #lifted: ReadonlySet<RecordId> = new Set();
@@ -127,6 +128,16 @@ export class Desk implements OverlayModel {
 
   set aspect(aspect: Aspect) {
     this.#aspect = aspect;
+    this.#held();
+  }
+
+  /** What is drawn goes into this one; null: below all layers. */
+  get layer(): RecordId | null {
+    return this.#layer;
+  }
+
+  set layer(layer: RecordId | null) {
+    this.#layer = layer;
     this.#held();
   }
 

@@ -2,6 +2,7 @@
 
 import type { Point } from "../canvas/geometry";
 import type { RecordId } from "../protocol/messages";
+import { layerFault } from "./layers";
 import type { Bench } from "./tool";
 
 const TYPES = new Set(["image/png", "image/jpeg", "image/webp"]);
@@ -22,6 +23,7 @@ export async function placePictures(
   visible: { readonly w: number; readonly h: number },
 ): Promise<void> {
   const placed: RecordId[] = [];
+  const layer = layerFault({ room, desk }) === null ? desk.layer : null;
   for (const [index, file] of files.entries()) {
     const { blob, width, height } = await room.upload(await asAccepted(file));
     const most = Math.min(
@@ -39,14 +41,14 @@ export async function placePictures(
           type: "image",
           id,
           by: "",
-          z: view.scene.topZ(null),
+          z: view.scene.topZ(layer),
           blob,
           x: at.x - w / 2 + shift,
           y: at.y - h / 2 + shift,
           w,
           h,
           opacity: 1,
-          layer: null,
+          layer,
         },
       },
     ]);

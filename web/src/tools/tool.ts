@@ -33,7 +33,7 @@ export interface Bench {
   readonly desk: Desk;
   readonly view: Easel;
   /** Say something to the person: a key of the word table. */
-  readonly tell: (message: "pickFrameFirst") => void;
+  readonly tell: (message: "pickFrameFirst" | "layerHidden" | "layerLocked") => void;
   /** A frame was placed: ask for its prompt. */
   readonly framed: (frame: RecordId) => void;
 }

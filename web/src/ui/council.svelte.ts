@@ -5,7 +5,6 @@
  */
 
 import { createSubscriber } from "svelte/reactivity";
-import { inOrder } from "../canvas/scene";
 import type {
   Access,
   Deed,
@@ -17,6 +16,7 @@ import type {
   Timer,
 } from "../protocol/messages";
 import type { RoomClient } from "../sync/room-client";
+import { layersIn } from "../tools/layers";
 
 /** Somebody in the people list, however many connections they have. */
 export interface Face {
@@ -85,7 +85,8 @@ export class Council {
   }
 
   get layers(): Layer[] {
-    return this.#records("layer").sort(inOrder);
+    this.#onRecords();
+    return layersIn(this.#room.records);
   }
 
   get invites(): Invite[] {
@@ -127,7 +128,7 @@ export class Council {
     return `${location.origin}${location.pathname}`;
   }
 
-  #records<T extends "access" | "invite" | "layer" | "member">(type: T) {
+  #records<T extends "access" | "invite" | "member">(type: T) {
     this.#onRecords();
     const found = [...this.#room.records.values()].filter((record) => record.type === type);
     return found as Extract<(typeof found)[number], { type: T }>[];

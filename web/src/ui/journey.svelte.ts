@@ -1,7 +1,7 @@
 /** A journey over what a room was, as Svelte sees it: where it stands, and what can be done there. */
 
 import type { Moment, Note, RecordId, RoomRecord, Version } from "../protocol/messages";
-import { Board } from "../sync/board";
+import { Board, type Thread } from "../sync/board";
 import { Emitter } from "../sync/emitter";
 import type { Past } from "../sync/past";
 import type { RoomClient, RoomEvents, Showable } from "../sync/room-client";
@@ -14,6 +14,14 @@ export class Journey implements Showable {
   readonly #past: Past;
   readonly #emitter = new Emitter();
   #at = $state.raw(0);
+  /** What was said and stuck there then. */
+  readonly #board = $derived.by(() => {
+    // The past has moved when this has.
+    void this.#at;
+    return new Board(this.#past.records);
+  });
+  /** The thread that is open on the canvas. */
+  thread = $state.raw<RecordId | null>(null);
 
   constructor(room: RoomClient, past: Past) {
     this.#room = room;
@@ -59,9 +67,12 @@ export class Journey implements Showable {
 
   /** As they were then, lowest first. */
   get notes(): Note[] {
-    // The past has moved when this has.
-    void this.#at;
-    return new Board(this.#past.records).notes;
+    return this.#board.notes;
+  }
+
+  /** As they were then, oldest first. */
+  get threads(): Thread[] {
+    return this.#board.threads;
   }
 
   placeOf({ seq }: Version): number {

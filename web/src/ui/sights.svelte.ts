@@ -53,6 +53,8 @@ export abstract class Sights {
   readonly view: View;
   /** Going back over what the room was, while that is open. */
   journey = $state.raw<Journey | null>(null);
+  /** Whether the layers are shown, where nothing else takes their place. */
+  showsLayers = $state.raw(false);
   /** The frame whose prompt should get the focus. */
   promptFor = $state.raw<RecordId | null>(null);
   /** Heights of the tools with their settings, and of the panel of the selected frame. */

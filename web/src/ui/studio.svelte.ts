@@ -224,6 +224,7 @@ export class Studio extends Sights {
     this.#stops.push(
       listenToKeys(this),
       this.room.on("refused", (code, reason) => this.say(refusalText(speech.words, code, reason))),
+      this.room.on("restored", () => this.say(speech.words.restored)),
       this.room.on("status", () => this.#followRole()),
       this.room.on("records", () => this.#forgetDeleted()),
     );
@@ -296,5 +297,7 @@ export class Studio extends Sights {
     const { selection } = this.desk;
     const kept = [...selection].filter((id) => this.room.records.has(id));
     if (kept.length < selection.size) this.desk.select(kept);
+    const { layer } = this.desk;
+    if (layer !== null && !this.room.records.has(layer)) this.desk.layer = null;
   }
 }
