@@ -330,7 +330,7 @@ class Room:
         return self._enter(draft, id, kind, at_ms, as_asked=as_asked)
 
     def _keep_step(self, draft: Draft, kind: EntryKind) -> None:
-        moves = talk.undoable(draft.moves, draft) if kind == "op" else draft.moves
+        moves = talk.undoable(draft.moves, draft.get) if kind == "op" else draft.moves
         if not moves or kind not in ("op", "sweep"):
             return
         step = undo.step(self._seq + 1, moves)

@@ -27,9 +27,7 @@ from server.core.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from server.core.canvas import Draft
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class Author(msgspec.Struct, frozen=True):
@@ -115,10 +113,10 @@ def _open_fields(record: Chat | Comment | Version) -> set[str]:
             return set()
 
 
-def undoable(moves: Iterable[undo.Move], draft: Draft) -> list[undo.Move]:
-    """What undo takes back: not what was said in between."""
-    return [move for move in moves if not isinstance(_record_of(move, draft), STAMPED)]
+def undoable(moves: Iterable[undo.Move], find: Callable[[str], Record | None]) -> list[undo.Move]:
+    """What undo takes back: not what was said in between. `find` has the records after it."""
 
+    def record_of(move: undo.Move) -> Record | None:
+        return move.record if isinstance(move, undo.Deleted) else find(move.id)
 
-def _record_of(move: undo.Move, draft: Draft) -> Record | None:
-    return move.record if isinstance(move, undo.Deleted) else draft.get(move.id)
+    return [move for move in moves if not isinstance(record_of(move), STAMPED)]

@@ -14,7 +14,7 @@ import type {
   RoomRecord,
   Stroke,
 } from "../protocol/messages";
-import type { RecordChange } from "../sync/room-client";
+import type { RecordChange } from "../sync/changes";
 import { type Box, boxesIntersect } from "./geometry";
 import { boundsOf, inOrder } from "./scene";
 

@@ -8,7 +8,7 @@
 
 import { generateKeyBetween } from "fractional-indexing";
 import type { ImageRecord, Layer, RecordId, RoomRecord, Stroke } from "../protocol/messages";
-import type { RecordChange } from "../sync/room-client";
+import type { RecordChange } from "../sync/changes";
 import { type Box, translate } from "./geometry";
 import { shapeOf } from "./outline";
 

@@ -1,7 +1,7 @@
 /** What people stick to a canvas and say about it: notes, threads of comments, the chat. Pure. */
 
 import type { Chat, Comment, Note, RecordId, RoomRecord } from "../protocol/records";
-import type { RecordChange } from "./room-client";
+import type { RecordChange } from "./changes";
 
 export interface Thread {
   readonly first: Comment;

@@ -1,8 +1,15 @@
 /** What a change makes of a record; the same rules as in the server's room. */
 
-import type { Change, RoomRecord } from "../protocol/records";
+import type { Change, RecordId, RoomRecord } from "../protocol/records";
 import { isTextField } from "../protocol/schema";
 import { apply } from "./text";
+
+/** What became of a record; undefined where there was none, or is none any more. */
+export interface RecordChange {
+  id: RecordId;
+  before: RoomRecord | undefined;
+  after: RoomRecord | undefined;
+}
 
 /**
  * The record after `change`, undefined where there is none.

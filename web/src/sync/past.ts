@@ -6,8 +6,7 @@
  */
 
 import type { Moment, RecordId, RoomRecord, Snapshot } from "../protocol/messages";
-import { applyChange } from "./changes";
-import type { RecordChange } from "./room-client";
+import { applyChange, type RecordChange } from "./changes";
 import { recordOf } from "./work";
 
 const MAX_COPIES = 32;

@@ -1,7 +1,7 @@
 /** The pictures that are coming out of the noise, the latest of each. */
 
 import type { PreviewMessage, RecordId, RoomRecord } from "../protocol/messages";
-import type { RecordChange } from "./room-client";
+import type { RecordChange } from "./changes";
 
 export class Previews {
   /** By `${frame}/${index}`. */

@@ -22,9 +22,8 @@ import {
   type TextField,
 } from "../protocol/records";
 import { MAX_DELTA } from "../protocol/schema";
-import { applyChange, textOf, withText } from "./changes";
+import { applyChange, type RecordChange, textOf, withText } from "./changes";
 import { type EditEntry, type Entry, Outbox } from "./outbox";
-import type { RecordChange } from "./room-client";
 import { apply, compose, diff, invert, transform } from "./text";
 import { type EditWork, isLasting, type LastingWork, recordOf, type Work } from "./work";
 

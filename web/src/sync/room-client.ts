@@ -16,6 +16,7 @@ import type {
   Sight,
   TextField,
 } from "../protocol/messages";
+import type { RecordChange } from "./changes";
 import type { Past } from "./past";
 
 /** What a view needs of a room, or of a moment of one. */
@@ -46,12 +47,6 @@ export interface PeerInkStroke {
 }
 
 export type ConnectionState = "connecting" | "online" | "offline" | "refused";
-
-export interface RecordChange {
-  id: RecordId;
-  before: RoomRecord | undefined;
-  after: RoomRecord | undefined;
-}
 
 export interface RoomEvents {
   /** Records changed (own edits at once, others' as they come); one call per batch. */

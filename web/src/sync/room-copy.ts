@@ -15,12 +15,13 @@ import type {
   RoomRecord,
   ServerMessage,
 } from "../protocol/messages";
+import type { RecordChange } from "./changes";
 import { Company } from "./company";
 import { Emitter } from "./emitter";
 import { type Depths, depthsAfter } from "./history";
 import { Previews } from "./previews";
 import { Replica } from "./replica";
-import type { ConnectionState, RecordChange, RoomEvents } from "./room-client";
+import type { ConnectionState, RoomEvents } from "./room-client";
 import type { Profile, SessionPorts } from "./session-ports";
 
 const STARTING: EngineStatus = {

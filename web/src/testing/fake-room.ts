@@ -20,13 +20,13 @@ import type {
   RoomRecord,
   TextField,
 } from "../protocol/messages";
+import type { RecordChange } from "../sync/changes";
 import { Emitter } from "../sync/emitter";
 import type { Past } from "../sync/past";
 import type {
   ConnectionState,
   Peer,
   PeerInkStroke,
-  RecordChange,
   RoomClient,
   RoomEvents,
 } from "../sync/room-client";
