@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from gpu.api import Job, JobId
-    from gpu.models.family import Family, Row, Words
+    from gpu.models.family import ControlNet, Family, Row, Words
     from gpu.previews import PreviewFit
     from gpu.samplers.table import Table, Tables
     from gpu.sched.work import StepPlan
@@ -98,6 +98,7 @@ class Runner:
             region = whole if refinement is None else refinement.composed
             pixels = None if region.image is None else _signed(region.image)
             generator = torch.Generator().manual_seed(job.seed)
+            control = self._control(job, inpaint.control_image(job, region), generator)
             start = self._start(job, region, pixels, generator)
             surroundings = self._surroundings(region, pixels, generator)
             adapters = self._family.take_adapters(job.loras)
@@ -114,7 +115,7 @@ class Runner:
                 adapters=adapters,
                 generator=generator,
                 blend=start.blend,
-                control=self._control(job, inpaint.control_image(job, region)),
+                control=control,
                 surroundings=surroundings,
                 refinement=refinement,
             )
@@ -135,10 +136,11 @@ class Runner:
             where = refinement.painted
             generator = torch.Generator().manual_seed(job.seed)
             again = msgspec.structs.replace(job, strength=refinement.strength)
-            start = self._start(again, where, pixels, generator)
             control = painting.control
             if control is not None and refinement.control is not None:
-                control = control.seeing(self._seen(refinement.control))
+                seen = self._seen(control.steering.control, refinement.control, generator)
+                control = control.seeing(seen)
+            start = self._start(again, where, pixels, generator)
             following = replace(
                 painting,
                 region=refinement.whole,
@@ -186,18 +188,21 @@ class Runner:
                 f"{job.width}x{job.height}: change the frame's size"
             )
 
-    def _control(self, job: Job, picture: Image.Image | None) -> Control | None:
+    def _control(
+        self, job: Job, picture: Image.Image | None, generator: torch.Generator
+    ) -> Control | None:
         if picture is None or job.control is None:
             return None
         network = self._family.take_control(job.control.name)
-        steering = Steering(network, self._seen(picture), job.control.strength)
-        cost = self._family.control_cost(job.control.name)
-        return Control(steering, job.control.start, job.control.end, cost)
+        steering = Steering(network, self._seen(network, picture, generator), job.control.strength)
+        return Control(steering, job.control.start, job.control.end)
 
-    def _seen(self, picture: Image.Image) -> Tensor:
-        """What a control sees, see `gpu.models.family.Steering`."""
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-        return pixels.to(self._family.device)
+    def _seen(
+        self, network: ControlNet, picture: Image.Image, generator: torch.Generator
+    ) -> Tensor:
+        """What steers is encoded once for all steps, and before all else that draws."""
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+        return network.see(pixels.to(self._family.device), generator)[0]
 
     def _read(self, job: Job, reading: Reading) -> tuple[Words, Words | None]:
         if job.guidance <= 1 or self._family.takes_guidance:

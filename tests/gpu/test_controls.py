@@ -27,14 +27,14 @@ from gpu.models import controls, flops
 from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
-from gpu.models.flops import control_cost
 from gpu.models.load import load
+from gpu.models.unet_controls import control_cost
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.warmup import model_info
 from tests.gpu.families import loaded
-from tests.gpu.parity import relative_error, run
+from tests.gpu.parity import opened, relative_error, run
 from tests.gpu.pictures import gradient, job, picture, square_mask
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def stock(folder: Path, family: StableDiffusion, request: Job, kind: str = "") -
     pipeline.set_progress_bar_config(disable=True)
     # Its image processors go by the autoencoder's count of blocks, which the tiny one hides.
     pipeline.vae_scale_factor = 16
-    lines = Image.frombytes("L", (request.width, request.height), steer.image.data).convert("RGB")
+    lines = opened(steer.image).convert("RGB")
     arguments: dict[str, Any] = {"image": lines}
     if request.image is not None:
         pixels = np.frombuffer(request.image.data, np.uint8).reshape(request.height, -1, 4)
@@ -234,7 +234,7 @@ def test_g43_a_control_that_goes_wrong_spoils_only_its_own_rows(
     shutil.copytree(tiny_folder, folder)
     save_control(folder / "controlnet", 1)
     family = loaded(folder)
-    network = family.take_control("controlnet")
+    network = family.take_control("controlnet").module
     with torch.no_grad():
         next(network.controlnet_mid_block.parameters()).fill_(torch.nan)
     runner = Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
@@ -251,15 +251,14 @@ def test_f1_a_control_counts_for_the_part_of_the_steps_that_it_steers(runner: Ru
 
     steered = runner.prepare(job(steps=10, control=control())).control
     assert steered is not None
-    assert 0 < steered.cost < 10
-    assert cost(control=control()) == pytest.approx((1 + steered.cost) * cost())
-    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx(
-        (1 + 0.4 * steered.cost) * cost()
-    )
+    more = steered.steering.control.cost
+    assert 0 < more < 10
+    assert cost(control=control()) == pytest.approx((1 + more) * cost())
+    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx((1 + 0.4 * more) * cost())
     assert cost(control=control(end=0.0)) == cost()
 
 
-@pytest.mark.parametrize(("kind", "cells", "part"), [("sd1", 64, 0.353), ("sdxl", 128, 0.447)])
+@pytest.mark.parametrize(("kind", "cells", "part"), [("sd1", 64, 0.334), ("sdxl", 128, 0.438)])
 def test_f1_a_control_costs_what_its_arithmetic_is_beside_the_model_s(
     kind: str, cells: int, part: float
 ) -> None:
@@ -271,7 +270,7 @@ def test_f1_a_control_costs_what_its_arithmetic_is_beside_the_model_s(
         network: Any = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
 
     assert unet.config.sample_size == cells
-    assert control_cost(unet, network, 8) == pytest.approx(part, abs=0.001)
+    assert control_cost(unet, network) == pytest.approx(part, abs=0.001)
 
 
 def test_f1_arithmetic_is_counted_as_torch_counts_it() -> None:
@@ -305,10 +304,53 @@ def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner:
     x, y, width, height = painting.region.box
     assert (width, height) != (512, 512)
     assert painting.control is not None
-    seen = painting.control.steering.image
+    steering = painting.control.steering
     cut = Image.fromarray(lines).convert("RGB").crop((x, y, x + width, y + height))
-    resized = np.asarray(cut.resize(painting.region.size, Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal((seen * 255).round().permute(1, 2, 0).numpy(), resized)
+    resized = np.array(cut.resize(painting.region.size, Image.Resampling.BICUBIC))
+    pixels = torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(steering.seen, steering.control.see(pixels, None)[0])
+
+
+def test_g43_what_steers_is_encoded_once_for_all_steps(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1)
+    family = loaded(folder)
+    runner = Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+    family.take_control("controlnet")
+    seen: list[tuple[int, ...]] = []
+    embed = ControlNetConditioningEmbedding.forward
+
+    def noted(self: Any, conditioning: Tensor) -> Tensor:
+        seen.append(tuple(conditioning.shape))
+        return embed(self, conditioning)
+
+    monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", noted)
+    run(runner, [job(steps=4, control=control())])
+
+    assert seen == [(1, 3, 128, 128)]
+
+
+def test_g43_a_control_that_takes_blue_first_is_given_it_so(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1, controlnet_conditioning_channel_order="bgr")
+    family = loaded(folder)
+    runner = Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+    lines = np.zeros((128, 128, 3), np.uint8)
+    lines[40:60, :, 0] = 255
+    request = job(control=Control(name="controlnet", image=picture(lines)), steps=3)
+
+    (ours,) = run(runner, [request])
+
+    assert relative_error(ours, stock(folder, family, request)) < 1e-4
 
 
 def test_g43_loading_a_control_leaves_the_number_format_of_others_alone(
@@ -323,10 +365,10 @@ def test_g43_loading_a_control_leaves_the_number_format_of_others_alone(
         meanwhile.append(torch.get_default_dtype())
 
     monkeypatch.setattr(torch, "set_default_dtype", noted)
-    network = family.take_control("controlnet")
+    module = family.take_control("controlnet").module
 
     assert set(meanwhile) <= {torch.float32}
-    assert network.dtype == torch.bfloat16
+    assert module.dtype == torch.bfloat16
 
 
 def test_m9_only_controls_that_were_listed_are_known(runner: Runner) -> None:
