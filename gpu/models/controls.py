@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from gpu.models.family import ControlNet, Report, Row, Steering
+    from gpu.models.family import ControlNet, Report, Row
 
     Added = list[Tensor | None]
     """What is added at each place in a denoiser, (rows, …), or None."""
@@ -135,9 +135,11 @@ class Steered:
     """The rows of a forward that one control steers."""
 
     module: Any
-    rows: Sequence[int]
+    rows: Sequence[Row]
+    numbers: Sequence[int]
+    """Which rows they are."""
     index: Tensor
-    """The rows, (n,) int64 on the device."""
+    """The same, (n,) int64 on the device."""
     seen: Tensor
     """What the module is given of each row's picture, (n, …)."""
     strengths: Tensor
@@ -159,20 +161,21 @@ def added(
             rows_of.setdefault(row.steering.control, []).append(number)
     shares = []
     for control, numbers in rows_of.items():
-        chosen = [rows[number].steering for number in numbers]
-        steered = _steered(control, numbers, [each for each in chosen if each], like)
+        steered = _steered(control, [rows[number] for number in numbers], numbers, like)
         shares.append((steered.index, run(steered)))
     return _laid_out(len(rows), shares) if shares else None
 
 
 def _steered(
-    control: ControlNet, rows: Sequence[int], steering: Sequence[Steering], like: Tensor
+    control: ControlNet, rows: Sequence[Row], numbers: Sequence[int], like: Tensor
 ) -> Steered:
+    steering = [row.steering for row in rows if row.steering is not None]
     strengths = torch.tensor([each.strength for each in steering], dtype=like.dtype)
     return Steered(
         control.module,
         rows,
-        torch.tensor(list(rows)).to(like.device, non_blocking=True),
+        numbers,
+        torch.tensor(list(numbers)).to(like.device, non_blocking=True),
         torch.stack([each.seen for each in steering]).to(like.dtype),
         strengths.to(like.device, non_blocking=True),
     )

@@ -34,7 +34,7 @@ class _Counter(TorchDispatchMode):
 
 
 def twin(module: Any) -> Any:
-    """The same module of diffusers', without weights, on the meta device."""
+    """The same module of diffusers', without weights, in fp32 on the meta device."""
     with torch.device("meta"):
         return type(module).from_config(module.config).eval()
 

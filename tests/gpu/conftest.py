@@ -43,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # diffusers hands torch tensors to numpy in a way that numpy 2 grumbles about.
     for line in (
         "ignore:__array__ implementation:DeprecationWarning",
+        # Of FluxControlNetModel, which is made of what diffusers deprecates.
+        "ignore:`FluxPosEmbed` is deprecated:FutureWarning",
         # Of peft, when diffusers loads a second adapter.
         "ignore:Already found a `peft_config` attribute:UserWarning",
     ):

@@ -36,36 +36,12 @@ from gpu.warmup import model_info
 from tests.gpu.families import loaded
 from tests.gpu.parity import opened, relative_error, run
 from tests.gpu.pictures import gradient, job, picture, square_mask
+from tests.gpu.tiny_controls import save_control
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gpu.models.stable_diffusion import StableDiffusion
-
-
-def save_control(folder: Path, seed: int, **changes: Any) -> None:
-    """A tiny network with an attention-free middle, as the embedded model's has."""
-    from diffusers import ControlNetModel
-
-    torch.manual_seed(seed)
-    settings: dict[str, Any] = {
-        "in_channels": 16,
-        "block_out_channels": (16, 32),
-        "layers_per_block": 1,
-        "norm_num_groups": 8,
-        "attention_head_dim": 2,
-        "cross_attention_dim": 32,
-        "down_block_types": ("DownBlock2D", "DownBlock2D"),
-        "mid_block_type": "UNetMidBlock2D",
-        "conditioning_embedding_out_channels": (8, 8, 8, 8, 8),
-    }
-    network: Any = ControlNetModel(**{**settings, **changes})
-    with torch.no_grad():
-        for parameter in network.parameters():
-            # What is new in a ControlNet starts at zero and would do nothing.
-            if not parameter.any():
-                parameter.copy_(torch.randn(parameter.shape) / 4)
-    network.save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def save_sd3(folder: Path, *, has_t5: bool) -> None:
     transformer = SD3Transformer2DModel(
         sample_size=16,
         in_channels=16,
-        num_layers=2,
+        num_layers=4,
         attention_head_dim=8,
         num_attention_heads=4,
         joint_attention_dim=72,
@@ -55,8 +55,8 @@ def save_flux(folder: Path, *, guided: bool) -> None:
     torch.manual_seed(2)
     transformer = FluxTransformer2DModel(
         in_channels=64,
-        num_layers=1,
-        num_single_layers=1,
+        num_layers=3,
+        num_single_layers=2,
         attention_head_dim=16,
         num_attention_heads=2,
         joint_attention_dim=32,
@@ -83,7 +83,7 @@ def save_z_image(folder: Path) -> None:
     torch.manual_seed(3)
     transformer = ZImageTransformer2DModel(
         dim=32,
-        n_layers=1,
+        n_layers=2,
         n_refiner_layers=1,
         n_heads=2,
         n_kv_heads=2,

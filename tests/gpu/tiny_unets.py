@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.gpu.conftest import EPSILON, V_PREDICTION, save_tokenizer
+from tests.gpu.tiny_controls import enlivened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,13 +99,7 @@ def save_xl_extras(folder: Path) -> None:
     save_file(peft, folder / "loras" / "peft.safetensors")
     torch.manual_seed(5)
     unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet")
-    control: Any = ControlNetModel.from_unet(unet)
-    with torch.no_grad():
-        for parameter in control.parameters():
-            # What is new in a ControlNet starts at zero and would do nothing.
-            if not parameter.any():
-                parameter.copy_(torch.randn(parameter.shape) / 4)
-    control.save_pretrained(folder / "controlnet")
+    enlivened(ControlNetModel.from_unet(unet)).save_pretrained(folder / "controlnet")
 
 
 def _branch(stem: str, down: str, up: str, taken: int, given: int = 0) -> dict[str, torch.Tensor]:
