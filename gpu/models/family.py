@@ -39,7 +39,7 @@ class LoadOptions:
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
     parts: Path | None = None
-    """A diffusers folder with all that the file at `path`, a transformer alone, leaves out."""
+    """A diffusers folder with all that the file at `path`, of a flow-matching model, leaves out."""
     compiles: bool = False
     """Whether the denoiser is to be compiled before the first request."""
     weights: Weights = "full"

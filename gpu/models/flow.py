@@ -9,28 +9,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gpu.models.adapters import AdapterShelf
-from gpu.models.autoencoder import CLASSES, Autoencoder, autoencoder_dtype
-from gpu.models.checkpoint import check_component
+from gpu.models.autoencoder import Autoencoder
 from gpu.models.compiled import Denoiser
 from gpu.models.controls import ControlShelf, added
-from gpu.models.family import ModelError, Reading, Row, Words
+from gpu.models.family import Reading, Row, Words
 from gpu.models.packing import PATCH
-from gpu.models.parts import (
-    Reserve,
-    load_part,
-    load_tokenizer,
-    quieten,
-    read_json,
-    require_classes,
-    use_xformers,
-    weight_bytes,
-)
+from gpu.models.parts import Reserve, use_xformers, weight_bytes
 from gpu.models.quantised import quantise
 from gpu.prompts import parse
 
@@ -44,24 +33,13 @@ if TYPE_CHECKING:
     from gpu.models.controls import Steered
     from gpu.models.family import Adapters, ControlNet, LoadOptions, Report
     from gpu.models.flow_controls import FlowControls
+    from gpu.models.flow_parts import Parts
     from gpu.models.lora_file import Part
 
 _PLAIN = Reading()
 _MAX_PROMPTS = 128
 _CLIPS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
 """Text encoders that may be CLIP's, the ones that adapters add to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A model as it was read; `encoders` and `tokenizers` by their names in the folder."""
-
-    name: str
-    transformer: Any
-    vae: Any
-    encoders: Mapping[str, Any]
-    tokenizers: Mapping[str, Any]
-    scheduler_config: Mapping[str, Any]
 
 
 class FlowFamily:
@@ -217,71 +195,3 @@ def padded_ids(tokenizer: Any, text: str, length: int, device: torch.device) -> 
         text, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     )
     return found.input_ids.to(device)
-
-
-def load_parts(
-    options: LoadOptions,
-    classes: Mapping[str, str],
-    transformer: str,
-    encoders: Mapping[str, Sequence[str]],
-    report: Report,
-) -> Parts:
-    """Read a diffusers folder, its transformer perhaps from a file of its own; `encoders` has the
-    classes of each text encoder that has to be there, and each has a tokenizer of the same number.
-    Raises ModelError."""
-    folder = options.parts or options.path
-    require_classes(folder, classes, {"transformer": (transformer,), "vae": CLASSES, **encoders})
-    for name in ("vae", *encoders) if options.parts else ("transformer", "vae", *encoders):
-        check_component(folder / name)
-    report("importing the model's classes")
-    import diffusers
-    import transformers
-
-    quieten()
-    report("reading the weights")
-    dtype = autoencoder_dtype(classes["vae"], options)
-    return Parts(
-        name=options.path.resolve().name.removesuffix(".safetensors"),
-        transformer=_load_transformer(getattr(diffusers, transformer), options),
-        vae=load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype),
-        encoders={
-            name: load_part(
-                getattr(transformers, classes[name]),
-                folder / name,
-                _encoder_dtype(classes[name], options),
-            )
-            for name in encoders
-        },
-        tokenizers={
-            tokenizer: load_tokenizer(transformers.AutoTokenizer, folder / tokenizer)
-            for tokenizer in (name.replace("text_encoder", "tokenizer") for name in encoders)
-        },
-        scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
-    )
-
-
-def _load_transformer(cls: Any, options: LoadOptions) -> Any:
-    """From the folder, or from its file under the names that it was published with."""
-    if options.parts is None:
-        return load_part(cls, options.path / "transformer", options.dtype)
-    read_json(options.parts / "transformer" / "config.json")
-    try:
-        return cls.from_single_file(
-            str(options.path),
-            config=str(options.parts),
-            subfolder="transformer",
-            torch_dtype=options.dtype,
-            local_files_only=True,
-        )
-    except Exception as error:
-        # What is missing, or unexpected, is met in many ways.
-        raise ModelError(
-            f"{options.path}: expected the transformer of {options.parts.name} as it was published "
-            f"({type(error).__name__}: {error}): use another file"
-        ) from error
-
-
-def _encoder_dtype(name: str, options: LoadOptions) -> torch.dtype:
-    """CLIP is small; T5 and Qwen take most of the memory, and fp16 is too narrow for them."""
-    is_small = name.startswith("CLIP") or options.dtype == torch.float16
-    return torch.float32 if is_small else options.dtype

@@ -12,8 +12,9 @@ import torch
 
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
-from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts, padded_ids
+from gpu.models.flow import FlowFamily, PlainReader, padded_ids
 from gpu.models.flow_controls import FluxControls
+from gpu.models.flow_parts import Parts, load_parts
 from gpu.models.packing import PATCH, packed, places, unpacked
 
 if TYPE_CHECKING:

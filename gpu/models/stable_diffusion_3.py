@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
-from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts, padded_ids, shift
+from gpu.models.flow import FlowFamily, PlainReader, padded_ids, shift
 from gpu.models.flow_controls import SD3Controls
+from gpu.models.flow_parts import Parts, load_parts
 from gpu.models.text import PromptReader, of_one_length, penultimate_states
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import torch
 
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
-from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts
+from gpu.models.flow import FlowFamily, PlainReader
 from gpu.models.flow_controls import ZImageControls
+from gpu.models.flow_parts import Parts, load_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

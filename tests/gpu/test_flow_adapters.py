@@ -50,7 +50,7 @@ PEFT: dict[str, dict[str, tuple[int, int]]] = {
         f"{SD3}.1.ff.net.2": (128, 32),
         f"{SD3}.1.norm1.linear": (32, 192),
         f"text_encoder.{QUERY}": (32, 32),
-        f"text_encoder_2.{QUERY}": (32, 32),
+        f"text_encoder_2.{QUERY}": (40, 40),
     },
     "flux": {
         **{f"{FLUX}.attn.{name}": (32, 32) for name in QKV},

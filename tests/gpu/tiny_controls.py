@@ -41,7 +41,7 @@ def save_sd3_control(folder: Path, seed: int, **changes: Any) -> None:
         "num_attention_heads": 4,
         "joint_attention_dim": 72,
         "caption_projection_dim": 32,
-        "pooled_projection_dim": 48,
+        "pooled_projection_dim": 56,
         "pos_embed_max_size": 16,
     }
     enlivened(SD3ControlNetModel(**{**settings, **changes})).save_pretrained(folder)

@@ -33,13 +33,15 @@ def save_sd3(folder: Path, *, has_t5: bool) -> None:
         num_attention_heads=4,
         joint_attention_dim=72,
         caption_projection_dim=32,
-        pooled_projection_dim=48,
+        pooled_projection_dim=56,
         pos_embed_max_size=16,
     )
     parts: dict[str, Any] = {"transformer": transformer, "vae": _autoencoder()}
-    for end in ("", "_2"):
-        parts[f"text_encoder{end}"] = CLIPTextModelWithProjection(text_config())
+    for end, config in (("", text_config(32, 32)), ("_2", text_config(40))):
+        parts[f"text_encoder{end}"] = CLIPTextModelWithProjection(config)
         save_tokenizer(folder / f"tokenizer{end}", LENGTH)
+    # OpenAI's CLIP has none of its own there.
+    torch.nn.init.eye_(parts["text_encoder"].text_projection.weight)
     if has_t5:
         parts["text_encoder_3"] = _t5(72)
         _save_letters(folder / "tokenizer_3")

@@ -50,7 +50,7 @@ def save_sdxl(folder: Path, *, seed: int, fills: bool = False, consistency: bool
     _save(folder, "StableDiffusionXLPipeline", unet, EULER, 2)
 
 
-def text_config(width: int = 32) -> Any:
+def text_config(width: int = 32, projection: int = 24) -> Any:
     from transformers import CLIPTextConfig
 
     return CLIPTextConfig(
@@ -60,7 +60,7 @@ def text_config(width: int = 32) -> Any:
         num_hidden_layers=3,
         num_attention_heads=2,
         max_position_embeddings=LENGTH,
-        projection_dim=24,
+        projection_dim=projection,
         bos_token_id=52,
         eos_token_id=53,
         pad_token_id=53,
