@@ -253,6 +253,27 @@ def test_m16_graphs_are_bounded_and_the_least_recently_used_goes(
     assert capture.recorded == 3
 
 
+def test_m16_shapes_that_came_once_are_forgotten_when_many_others_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "_MAX_SEEN", 2)
+    capture = FakeCapture(Doubler())
+    graphs = Graphs(Doubler(), capture, lambda _: None)
+
+    def forward(rows: int, times: int) -> None:
+        for _ in range(times):
+            graphs({"sample": torch.ones(rows)})
+
+    forward(1, EAGER_BEFORE_GRAPH)
+    for rows in (2, 3):
+        forward(rows, 1)
+    forward(1, 1)
+    assert (len(graphs), capture.recorded, len(graphs._seen)) == (0, 0, 2)
+    forward(1, EAGER_BEFORE_GRAPH)
+
+    assert (len(graphs), capture.recorded) == (1, 1)
+
+
 def test_m16_inputs_that_no_graph_can_have_run_as_they_are() -> None:
     class Lists(nn.Module):
         def forward(self, x: list[Tensor], *, return_dict: bool) -> tuple[Tensor]:
