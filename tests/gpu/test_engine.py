@@ -412,9 +412,9 @@ def test_f14_a_step_waits_no_longer_for_ever_more_who_come(
         asked.append(job(steps=1))
         engine._just_come.add(asked[-1].id)
         if len(asked) < 1_000:
-            engine._post(ask)
+            engine._inbox.post(ask)
 
-    engine._inbox.append(ask)
+    engine._inbox.post(ask)
     engine._just_come.add(JobId("first"))
     engine._await_just_come()
 
