@@ -362,7 +362,11 @@ class Engine:
         }
 
     def _send_previews(self, batch: PreviewBatch) -> None:
-        pixels = batch.wait()
+        try:
+            pixels = batch.wait()
+        except Exception as error:
+            self._end_if_fatal(error)
+            raise
         for job, step, picture in zip(batch.jobs, batch.steps, pixels, strict=True):
             state = self._open.get(job)
             if state is None:

@@ -309,6 +309,18 @@ def test_p7_a_device_that_failed_ends_the_worker_whichever_thread_finds_out(
         harness.engine.close()
 
 
+def test_p7_the_thread_that_encodes_previews_may_find_out(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_batch: PreviewBatch) -> None:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(PreviewBatch, "wait", fail)
+    harness.engine.submit(job(steps=3))
+
+    assert "illegal memory access" in harness.crashes.get(timeout=TIMEOUT_S)
+
+
 def test_g6_a_step_that_outlasts_the_closing_is_no_crash(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
