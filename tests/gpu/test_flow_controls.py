@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from safetensors.torch import save_file
 from gpu.api import Control
 from gpu.models.family import LoadOptions
 from gpu.models.load import load
-from tests.gpu.flow_models import CONTROLS, KINDS, Model
+from tests.gpu.kinds import CONTROLS, FLOWS, TOLERANCE, FlowModel
 from tests.gpu.parity import SIDE, in_half, relative_error, run, task
 from tests.gpu.pictures import picture
 from tests.gpu.tiny_controls import save_flux_control, save_sd3_control, save_z_image_control
@@ -26,14 +25,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-TOLERANCE = 1e-4
+    from tests.gpu.kinds import Model
+
 ALL = [(kind, name) for kind, controls in CONTROLS.items() for name in controls]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
-    root = tmp_path_factory.mktemp("steered")
-    return cache(lambda kind: Model(kind, root / kind))
 
 
 def control(name: str, **fields: Any) -> Control:
@@ -52,7 +46,7 @@ def test_g43_a_control_makes_the_picture_that_diffusers_makes(
 
     (ours,) = run(models(model).runner, [request])
 
-    assert relative_error(ours, models(model).stock(request, "txt2img")) < TOLERANCE
+    assert relative_error(ours, models(model).stock(request)) < TOLERANCE
     (without,) = run(
         models(model).runner, [task("txt2img", sampler="euler", steps=4, negative="fog")]
     )
@@ -68,7 +62,7 @@ def test_g43_a_control_steers_its_part_of_the_steps(
 
     (ours,) = run(models(model).runner, [request])
 
-    assert relative_error(ours, models(model).stock(request, "txt2img")) < TOLERANCE
+    assert relative_error(ours, models(model).stock(request)) < TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["img2img", "inpaint"])
@@ -80,7 +74,7 @@ def test_g43_all_that_a_seed_draws_is_drawn_in_diffusers_order(
 
     (ours,) = run(models("flux-dev").runner, [request])
 
-    assert relative_error(ours, models("flux-dev").stock(request, kind)) < TOLERANCE
+    assert relative_error(ours, models("flux-dev").stock(request)) < TOLERANCE
 
 
 @pytest.mark.parametrize("model", CONTROLS)
@@ -132,13 +126,13 @@ def test_g43_what_an_adapter_adds_to_blocks_that_a_control_shares_it_adds_there_
     }
     (folder / "loras").mkdir()
     save_file(tensors, folder / "loras" / "bold.safetensors")
-    model = Model("z-image", folder, saved=True)
+    model = FlowModel("z-image", folder)
     steered = {"control": control("refined"), "sampler": "euler", "steps": 3, "guidance": 1.0}
     request = task("txt2img", loras={"bold": 1.0}, **steered)
 
     ours, plain = run(model.runner, [request, task("txt2img", **steered)])
 
-    assert relative_error(ours, model.stock(request, "txt2img")) < TOLERANCE
+    assert relative_error(ours, model.stock(request)) < TOLERANCE
     assert relative_error(ours, plain) > 1e-2
     (alone,) = run(models("z-image").runner, [task("txt2img", **steered)])
     assert relative_error(plain, alone) < 1e-5
@@ -214,8 +208,7 @@ def test_m9_a_control_for_another_model_says_what_was_expected(
     change: dict[str, Any],
     expected: str,
 ) -> None:
-    save_model, settings, _ = KINDS[model]
-    save_model(tmp_path / "model", **settings)
+    FLOWS[model](tmp_path / "model")
     save(tmp_path / "model" / "controlnet", 1, **change)
     lines: list[str] = []
 

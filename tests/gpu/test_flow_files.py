@@ -14,10 +14,8 @@ from gpu.loader import Loader
 from gpu.models.family import LoadOptions, ModelError
 from gpu.models.load import load
 from gpu.models.registry import read_registry
-from gpu.previews import fit
-from gpu.runner import Runner
-from gpu.samplers.table import Tables
 from tests.gpu import original_flows, original_names
+from tests.gpu.families import runner_of
 from tests.gpu.parity import run, task
 from tests.gpu.tiny_flows import save_flux, save_sd3, save_z_image
 
@@ -36,8 +34,7 @@ SAVE: dict[str, Callable[[Path], None]] = {
 
 
 def latents(family: Family) -> torch.Tensor:
-    runner = Runner(family, Tables(family.scheduler_config, family.pace), fit(family, 2)[0])
-    (made,) = run(runner, [task("txt2img", sampler="euler", steps=2)])
+    (made,) = run(runner_of(family), [task("txt2img", sampler="euler", steps=2)])
     return made
 
 
