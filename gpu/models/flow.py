@@ -7,6 +7,7 @@ prompt is read and what the transformer is given is each family's own.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,9 @@ _CLIPS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
 """Text encoders that may be CLIP's, the ones that adapters add to."""
 
 
-class FlowFamily:
-    """See `family.Family` for the methods; a subclass reads prompts and denoises."""
+class FlowFamily(ABC):
+    """See `family.Family` for the methods; a subclass reads prompts, and says what its
+    transformer is given."""
 
     control_nets: type[FlowControls]
     rowless: tuple[str, ...] = ()
@@ -83,12 +85,13 @@ class FlowFamily:
         self._controls = ControlShelf(options.beside, self._nets.check, self._nets.load, report)
         self.controls = self._controls.infos
 
+    @abstractmethod
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:
-        raise NotImplementedError
+        """See `family.Family.encode_prompt`."""
 
+    @abstractmethod
     def inputs(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> dict[str, Any]:
         """What the transformer is given, by its names, on the device of `latents`."""
-        raise NotImplementedError
 
     def latents(self, output: Any, size: tuple[int, int]) -> Tensor:
         """The transformer's output as (R, C, h, w)."""

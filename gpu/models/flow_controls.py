@@ -7,6 +7,7 @@ a prompt was read.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ Native = Callable[[], tuple[Tensor, Row, Inputs]]
 on the meta device."""
 
 
-class FlowControls:
+class FlowControls(ABC):
     """See `controls.ControlShelf` for `check` and `load`; a subclass knows one family's."""
 
     shares_blocks = False
@@ -55,19 +56,21 @@ class FlowControls:
         self._options = options
         self._report = report
 
+    @abstractmethod
     def check(self, path: Path, config: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Raise ModelError unless the control was made for transformers like this one."""
 
+    @abstractmethod
     def load(self, path: Path) -> ControlNet:
-        raise NotImplementedError
+        """Read a control's folder; raises ModelError."""
 
+    @abstractmethod
     def parts(self, steered: Steered, inputs: Inputs) -> Sequence[Tensor | None]:
         """What a control adds after each of the transformer's blocks, see `controls.added`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def places(self, parts: Added) -> dict[str, Any]:
         """What all controls add, by the transformer's names for it."""
-        raise NotImplementedError
 
     def _alike(self, *names: str) -> dict[str, tuple[Any, ...]]:
         return {name: (self._transformer.config.get(name),) for name in names}
