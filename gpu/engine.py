@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, NotLoaded, Previ
 from gpu.errors import is_fatal, is_out_of_memory, reason_of, why_not_loaded
 from gpu.finished import FinishedPictures, fingerprint
 from gpu.inbox import Inbox
+from gpu.lanes import Lanes
 from gpu.open_jobs import OpenJobs
 from gpu.previews import encode_jpeg
 from gpu.sched.faults import Failure, attempt
@@ -70,10 +70,7 @@ class Engine:
         self._open = OpenJobs(emit)
         self._pictures = FinishedPictures()
         self._inbox = Inbox(MAX_JOBS)
-        # Live work has lanes of its own: it never queues behind somebody's hundred pictures.
-        self._preparing = {live: _beside(f"prepare-{live}") for live in (True, False)}
-        self._finishing = {live: _beside(f"finish-{live}") for live in (True, False)}
-        self._previewing = _beside("preview")
+        self._lanes = Lanes(self._over)
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------
@@ -106,9 +103,7 @@ class Engine:
         self._thread.join(_CLOSE_TIMEOUT_S)
         for job in self._open:
             self._end(job, Cancelled(job, "shutdown"))
-        lanes = (*self._preparing.values(), *self._finishing.values(), self._previewing)
-        for pool in lanes:
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._lanes.close()
 
     # --- the loop --------------------------------------------------------------------------
 
@@ -163,16 +158,16 @@ class Engine:
             for job in batch.jobs:
                 self._open[job].previewed_s = now
                 self._open[job].previews_under_way += 1
-            self._previewing.submit(self._send_previews, batch)
+            self._lanes.preview(partial(self._send_previews, batch))
         outcome = self._scheduler.complete(plan)
         for name in outcome.finished:
             request = self._open[name].job
             painting = self._runner_of(name).release(name)
-            self._finishing[request.live].submit(self._finish, painting, request)
+            self._lanes.finish(request, partial(self._finish, painting, request))
         for name in outcome.paused:
             request = self._open[name].job
             painting = self._runner_of(name).release(name)
-            self._preparing[request.live].submit(self._refine, painting, request)
+            self._lanes.prepare(request, partial(self._refine, painting, request))
         self._act(outcome)
         return None
 
@@ -201,7 +196,7 @@ class Engine:
         state.runner = loaded.runner
         if state.job.image is None:
             self._just_come.add(job)
-        self._preparing[state.job.live].submit(self._prepare, state.job, loaded.runner)
+        self._lanes.prepare(state.job, partial(self._prepare, state.job, loaded.runner))
 
     def _runner_of(self, job: JobId) -> Runner:
         runner = self._open[job].runner
@@ -384,9 +379,10 @@ class Engine:
 
     def _end(self, job: JobId, event: Event) -> None:
         self._open.end(job, event)
-        self._library.give_back(job)
+        if not self._lanes.holds(job):
+            self._library.give_back(job)
 
-
-def _beside(name: str) -> ThreadPoolExecutor:
-    """One thread; what it is given is bounded by the number of open jobs."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+    def _over(self, job: JobId) -> None:
+        """Nothing is done beside the loop for a job: if it has ended, its model is free (M13)."""
+        if job not in self._open:
+            self._library.give_back(job)
