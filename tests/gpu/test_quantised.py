@@ -17,6 +17,7 @@ from gpu.models.quantised import kept_bytes
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
+from tests.gpu.kinds import CONTROLS
 from tests.gpu.parity import SIDE, relative_error, run, task
 from tests.gpu.pictures import gradient, picture
 
@@ -69,6 +70,25 @@ def test_m15_linear_layers_take_a_part_of_the_memory_that_they_took(
 
     # Scales come on top, which weigh more the smaller a layer is.
     assert part * full < kept < (part + 0.1) * full
+
+
+@pytest.mark.parametrize("weights", MOST)
+@pytest.mark.parametrize("kind", CONTROLS)
+def test_m15_controls_of_transformers_are_kept_in_few_bits_too(
+    models: Callable[[str], Model], kind: str, weights: Weights
+) -> None:
+    lines = np.zeros((SIDE, SIDE), np.uint8)
+    lines[10:16, 8:-8] = 255
+    full, small = (loaded(models(kind).folder, each) for each in ("full", weights))
+    for name in CONTROLS[kind]:
+        steered = Control(name=name, image=picture(lines))
+        request = task("txt2img", control=steered, sampler="euler", steps=2)
+
+        (exact,), (rough,) = (run(runner, [request]) for runner in (full, small))
+
+        assert 0 < relative_error(rough, exact) < MOST[weights]
+        sizes = [runner._family.take_control(name).num_bytes for runner in (full, small)]
+        assert sizes[1] < 0.6 * sizes[0]
 
 
 @pytest.mark.parametrize("weights", MOST)
