@@ -1,8 +1,8 @@
 """The loop: plan, run, complete. What doesn't belong into a step runs beside it.
 
 One thread takes steps; others prepare jobs (prompt, pixels, noise), finish them (decode, PNG)
-and encode previews. Every job ends exactly once, done, cancelled or failed, and no event of
-it follows (G6). Knows nothing of pipes or processes: events go to a callback.
+and encode previews. Every job ends exactly once, done, cancelled or failed. Knows nothing of
+pipes or processes: events go to a callback.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,8 +19,11 @@ import torch
 
 from gpu import api
 from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, NotLoaded, Preview, Started
+from gpu.errors import is_fatal, is_out_of_memory, reason_of, why_not_loaded
 from gpu.finished import FinishedPictures, fingerprint
-from gpu.models.family import ModelError
+from gpu.inbox import Inbox
+from gpu.lanes import Lanes
+from gpu.open_jobs import OpenJobs
 from gpu.previews import encode_jpeg
 from gpu.sched.faults import Failure, attempt
 from gpu.sched.scheduler import Scheduler
@@ -38,31 +38,12 @@ if TYPE_CHECKING:
 MAX_JOBS = 256
 PREVIEW_INTERVAL_S = 0.04
 """No more than 25 previews a second of one job: nobody sees more."""
-_PREVIEWS_UNDER_WAY = 2
 PREPARED_WITHIN_S = 0.002
 """A step waits so long for those who have just come: most are ready by then, and would
 otherwise miss it for the sake of a millisecond (F14)."""
 _CLOSE_TIMEOUT_S = 3.0
 
 Emit = Callable[[Event], None]
-
-
-@dataclass(slots=True)
-class _Open:
-    """A job that has not ended yet."""
-
-    job: Job
-    submitted_s: float
-    runner: Runner | None = None
-    """Of the job's model, once that is loaded."""
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    steps: int = 0
-    rows_per_step: int = 1
-    """Evaluations of the model that the sampler takes for a step."""
-    previewed_s: float = float("-inf")
-    previews_under_way: int = 0
-    started: bool = False
-    fingerprint: bytes = b""
 
 
 class Engine:
@@ -86,22 +67,16 @@ class Engine:
         self._crashed = crashed
         self._clock = clock
         self._scheduler = Scheduler(costs, MAX_JOBS)
-        self._open: dict[JobId, _Open] = {}
+        self._open = OpenJobs(emit)
         self._pictures = FinishedPictures()
-        self._ending = threading.Lock()
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
-        # Live work has lanes of its own: it never queues behind somebody's hundred pictures.
-        self._preparing = {live: _beside(f"prepare-{live}") for live in (True, False)}
-        self._finishing = {live: _beside(f"finish-{live}") for live in (True, False)}
-        self._previewing = _beside("preview")
+        self._inbox = Inbox(MAX_JOBS)
+        self._lanes = Lanes(self._over)
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------
 
     def start(self) -> None:
-        self._library.start(lambda arrival: self._post(partial(self._arrived, arrival)))
+        self._library.start(lambda arrival: self._inbox.post(partial(self._arrived, arrival)))
         self._thread.start()
 
     def submit(self, job: Job) -> None:
@@ -110,78 +85,52 @@ class Engine:
         Waits for the loop where very many commands came within one tick.
         """
         submitted_s = self._clock()
-        with self._wake:
-            self._wake.wait_for(lambda: len(self._inbox) < MAX_JOBS or self._closing)
-        self._post(partial(self._add, job, submitted_s))
+        self._inbox.wait_for_room()
+        self._inbox.post(partial(self._add, job, submitted_s))
 
     def cancel(self, job: JobId) -> None:
         """Stop a job before its next step; one that has ended is let be."""
-        self._post(partial(self._cancel, job))
+        self._inbox.post(partial(self._cancel, job))
 
     def load(self, model: str) -> None:
         """Tell of a model, loaded if it isn't."""
-        self._post(partial(self._look_up, model))
+        self._inbox.post(partial(self._look_up, model))
 
     def close(self) -> None:
         """Cancel everything and stop; returns when no thread will emit any more."""
         self._library.close()
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
+        self._inbox.close()
         self._thread.join(_CLOSE_TIMEOUT_S)
-        for job in list(self._open):
+        for job in self._open:
             self._end(job, Cancelled(job, "shutdown"))
-        lanes = (*self._preparing.values(), *self._finishing.values(), self._previewing)
-        for pool in lanes:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _post(self, action: Callable[[], None]) -> None:
-        with self._wake:
-            self._inbox.append(action)
-            self._wake.notify_all()
+        self._lanes.close()
 
     # --- the loop --------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            while not self._closing:
-                self._take_inbox()
+            while not self._inbox.closed:
+                self._inbox.run()
                 self._await_just_come()
                 plan = self._scheduler.plan()
                 if plan is not None:
                     self._tick(plan)
                 else:
-                    self._sleep()
+                    self._inbox.wait()
         except BaseException:
             # A step that outlasts `close` finds its jobs gone.
-            if not self._closing:
+            if not self._inbox.closed:
                 self._crashed(traceback.format_exc())
-
-    def _take_inbox(self) -> None:
-        while self._inbox and not self._closing:
-            self._inbox.popleft()()
-        with self._wake:
-            self._wake.notify_all()
 
     def _await_just_come(self) -> None:
         """Let those who have just come be prepared, if that is a matter of a moment (F14)."""
         until = time.monotonic() + self._prepared_within_s
-        while self._just_come and not self._closing:
-            left_s = until - time.monotonic()
-            with self._wake:
-                has_more = left_s > 0 and self._wake.wait_for(
-                    lambda: self._inbox or self._closing, left_s
-                )
-            if not has_more:
+        while self._just_come and not self._inbox.closed:
+            if not self._inbox.wait(until - time.monotonic()):
                 # Whoever takes longer is not waited for again, however many more come.
                 self._just_come.clear()
                 return
-            self._take_inbox()
-
-    def _sleep(self) -> None:
-        with self._wake:
-            while not self._inbox and not self._closing:
-                self._wake.wait()
+            self._inbox.run()
 
     def _tick(self, plan: StepPlan) -> None:
         """Run a plan; one that fails is halved until only the culprit is left (G7)."""
@@ -195,30 +144,30 @@ class Engine:
         try:
             batch = self._runner_of(plan.ids[0]).step(plan, self._due_previews(plan, now))
         except Exception as error:
-            if _is_fatal(error):
+            if is_fatal(error):
                 raise
             # Its frames hold the batch's activations: they go before the halves run.
             failure = error.with_traceback(None)
         if failure is not None:
-            if _is_out_of_memory(failure):
+            if is_out_of_memory(failure):
                 torch.cuda.empty_cache()
-            return Failure(_reason(failure), _is_out_of_memory(failure))
+            return Failure(reason_of(failure), is_out_of_memory(failure))
         for timing in self._runner_of(plan.ids[0]).timings():
             self._costs.observe(timing.shape, timing.rows, timing.seconds)
         if batch is not None:
             for job in batch.jobs:
                 self._open[job].previewed_s = now
                 self._open[job].previews_under_way += 1
-            self._previewing.submit(self._send_previews, batch)
+            self._lanes.preview(partial(self._send_previews, batch))
         outcome = self._scheduler.complete(plan)
         for name in outcome.finished:
             request = self._open[name].job
             painting = self._runner_of(name).release(name)
-            self._finishing[request.live].submit(self._finish, painting, request)
+            self._lanes.finish(request, partial(self._finish, painting, request))
         for name in outcome.paused:
             request = self._open[name].job
             painting = self._runner_of(name).release(name)
-            self._preparing[request.live].submit(self._refine, painting, request)
+            self._lanes.prepare(request, partial(self._refine, painting, request))
         self._act(outcome)
         return None
 
@@ -227,7 +176,7 @@ class Engine:
             state = self._open[job]
             if not state.started:
                 state.started = True
-                self._say(job, Started(job))
+                self._open.say(job, Started(job))
 
     def _act(self, outcome: Outcome) -> None:
         for job in outcome.superseded:
@@ -247,7 +196,7 @@ class Engine:
         state.runner = loaded.runner
         if state.job.image is None:
             self._just_come.add(job)
-        self._preparing[state.job.live].submit(self._prepare, state.job, loaded.runner)
+        self._lanes.prepare(state.job, partial(self._prepare, state.job, loaded.runner))
 
     def _runner_of(self, job: JobId) -> Runner:
         runner = self._open[job].runner
@@ -265,14 +214,14 @@ class Engine:
     def _add(self, job: Job, submitted_s: float) -> None:
         if job.id in self._open:
             return
-        self._open[job.id] = _Open(job, submitted_s)
+        opened = self._open.open(job, submitted_s)
         try:
             model = self._library.id_of(job.model)
         except ValueError as error:
             self._end(job.id, Failed(job.id, str(error)))
             return
         # As the registry names it, so that the same wish is the same wherever jobs are compared.
-        self._open[job.id].job = msgspec.structs.replace(job, model=model)
+        opened.job = msgspec.structs.replace(job, model=model)
         if self._scheduler.is_full:
             reason = f"{MAX_JOBS} pictures are waiting already: try again when some are done"
             self._end(job.id, Failed(job.id, reason))
@@ -328,7 +277,7 @@ class Engine:
         if arrival.loaded is None:
             assert arrival.error is not None
             self._end_if_fatal(arrival.error)
-            reason = _why_not_loaded(arrival.error)
+            reason = why_not_loaded(arrival.error)
             self._emit(NotLoaded(arrival.model, reason))
             for job in arrival.jobs:
                 self._fail(job, reason)
@@ -347,7 +296,7 @@ class Engine:
         if job not in self._scheduler:
             return
         seconds = self._clock() - self._open[job].submitted_s
-        self._say(job, Started(job))
+        self._open.say(job, Started(job))
         self._leave(job)
         self._end(job, Done(job=job, png=png, seconds=seconds))
 
@@ -360,14 +309,14 @@ class Engine:
             key = fingerprint(job, runner.adapter_versions(job))
             known = self._pictures.get(key)
             if known is not None:
-                self._post(partial(self._recall, job.id, known))
+                self._inbox.post(partial(self._recall, job.id, known))
                 return
             painting = runner.prepare(job)
         except Exception as error:
             self._end_if_fatal(error)
-            self._post(partial(self._fail, job.id, _reason(error)))
+            self._inbox.post(partial(self._fail, job.id, reason_of(error)))
         else:
-            self._post(partial(self._prepared, painting, key))
+            self._inbox.post(partial(self._prepared, painting, key))
 
     def _refine(self, painting: Painting, job: Job) -> None:
         """Prepare a second pass (G49)."""
@@ -379,9 +328,9 @@ class Engine:
             following = state.runner.refine(painting, job)
         except Exception as error:
             self._end_if_fatal(error)
-            self._post(partial(self._fail, job.id, _reason(error)))
+            self._inbox.post(partial(self._fail, job.id, reason_of(error)))
         else:
-            self._post(partial(self._refined, following))
+            self._inbox.post(partial(self._refined, following))
 
     def _finish(self, painting: Painting, job: Job) -> None:
         state = self._open.get(job.id)
@@ -392,81 +341,48 @@ class Engine:
             png = state.runner.finish(painting, job)
         except Exception as error:
             self._end_if_fatal(error)
-            self._end(job.id, Failed(job.id, _reason(error)))
+            self._end(job.id, Failed(job.id, reason_of(error)))
         else:
             seconds = self._clock() - state.submitted_s
             self._pictures.put(state.fingerprint, png)
             self._end(job.id, Done(job=job.id, png=png, seconds=seconds))
 
     def _due_previews(self, plan: StepPlan, now: float) -> set[JobId]:
-        """Not of the last step, which the picture itself follows, nor with two on their way."""
-        due = set()
-        for job in plan.ids:
-            state = self._open[job]
-            is_last = self._scheduler.steps_done(job) + 1 >= state.steps
-            rested = now - state.previewed_s >= self._preview_interval_s
-            if rested and not is_last and state.previews_under_way < _PREVIEWS_UNDER_WAY:
-                due.add(job)
-        return due
+        return {
+            job
+            for job in plan.ids
+            if self._open[job].wants_preview(
+                now, self._scheduler.steps_done(job) + 1, self._preview_interval_s
+            )
+        }
 
     def _send_previews(self, batch: PreviewBatch) -> None:
-        pixels = batch.wait()
+        try:
+            pixels = batch.wait()
+        except Exception as error:
+            self._end_if_fatal(error)
+            raise
         for job, step, picture in zip(batch.jobs, batch.steps, pixels, strict=True):
             state = self._open.get(job)
             if state is None:
                 continue
             jpeg = encode_jpeg(picture)
-            done, steps = (-(-count // state.rows_per_step) for count in (step, state.steps))
+            done, steps = state.shown(step), state.shown(state.steps)
             preview = Preview(job=job, step=done, steps=steps, box=state.box, jpeg=jpeg)
             state.previews_under_way -= 1
-            self._say(job, preview)
+            self._open.say(job, preview)
 
     def _end_if_fatal(self, error: Exception) -> None:
         """A device that is lost ends the worker, even if no step would find out (P7)."""
-        if _is_fatal(error) and not self._closing:
+        if is_fatal(error) and not self._inbox.closed:
             self._crashed("".join(traceback.format_exception(error)))
 
-    def _say(self, job: JobId, event: Event) -> None:
-        with self._ending:
-            if job in self._open:
-                self._emit(event)
-
     def _end(self, job: JobId, event: Event) -> None:
-        with self._ending:
-            if self._open.pop(job, None) is not None:
-                self._emit(event)
-        self._library.give_back(job)
+        self._open.end(job, event)
+        if not self._lanes.holds(job):
+            self._library.give_back(job)
 
-
-def _beside(name: str) -> ThreadPoolExecutor:
-    """One thread; what it is given is bounded by the number of open jobs."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-
-
-def _is_fatal(error: Exception) -> bool:
-    """A CUDA device that reported an error answers nothing any more: start the process anew."""
-    return isinstance(error, torch.AcceleratorError) and not isinstance(
-        error, torch.OutOfMemoryError
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """On a CPU torch's allocator raises a plain RuntimeError."""
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
-
-
-def _reason(error: Exception) -> str:
-    if _is_out_of_memory(error):
-        return "the picture needs more memory than this machine has: make the frame smaller"
-    if isinstance(error, ValueError):
-        return str(error)
-    return f"the model failed on this picture ({type(error).__name__}: {error}); try other settings"
-
-
-def _why_not_loaded(error: Exception) -> str:
-    if isinstance(error, ModelError):
-        return str(error)
-    if _is_out_of_memory(error):
-        return "the model needs more memory than is free: choose a smaller one"
-    return f"the model can't be loaded ({type(error).__name__}: {error}): choose another"
+    def _over(self, job: JobId) -> None:
+        """Nothing is done beside the loop for a job: if it has ended, its model is free (M13)."""
+        if job not in self._open:
+            self._library.give_back(job)

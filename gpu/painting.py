@@ -51,17 +51,15 @@ class Control:
     steering: Steering
     start: float
     end: float
-    cost: float
-    """What a steered step costs beside a plain one, as a part of that."""
 
     def at(self, step: int, num_steps: int) -> Steering | None:
         """As diffusers counts: only steps that lie wholly between start and end are steered."""
         inside = step / num_steps >= self.start and (step + 1) / num_steps <= self.end
         return self.steering if inside else None
 
-    def seeing(self, image: Tensor) -> Control:
+    def seeing(self, seen: Tensor) -> Control:
         """The same of another picture."""
-        return replace(self, steering=replace(self.steering, image=image))
+        return replace(self, steering=replace(self.steering, seen=seen))
 
 
 @dataclass(slots=True)
@@ -112,7 +110,7 @@ class Painting:
         if self.blend:
             tensors += (self.blend.known, self.blend.noise, self.blend.free_from)
         if self.control:
-            tensors.append(self.control.steering.image)
+            tensors.append(self.control.steering.seen)
         return (tensor for tensor in tensors if tensor is not None)
 
     def rows(self) -> tuple[Row, Row | None]:
@@ -154,7 +152,7 @@ class Painting:
         if self.control is None:
             return 0.0
         steered = sum(self.control.at(step, num_steps) is not None for step in range(num_steps))
-        return self.control.cost * steered / num_steps
+        return self.control.steering.control.cost * steered / num_steps
 
 
 def turned(noise: Tensor, towards: Tensor, part: float) -> Tensor:

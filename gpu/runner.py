@@ -1,4 +1,4 @@
-"""Owns every tensor: prepares jobs, executes step plans on them, and decodes what came out.
+"""Owns every tensor: has jobs prepared, executes step plans on them, and decodes what came out.
 
 `prepare` and `finish` may run on other threads than `step`; each touches only its own job's
 tensors. Knows nothing of queues, turns or events, and a step never waits for the device.
@@ -8,53 +8,27 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from gpu import inpaint
-from gpu.hires import Refinement, composed_at, enlarged
-from gpu.models.family import Reading, Steering
 from gpu.pacing import Pacer, Timing
-from gpu.painting import (
-    Blend,
-    Control,
-    Painting,
-    Stepped,
-    draw_noise,
-    free_from,
-    keep_known,
-    touched,
-    turned,
-)
+from gpu.painting import Painting, Stepped, draw_noise, keep_known
+from gpu.preparation import Preparation
 from gpu.samplers.update import advance, guide, recall
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from gpu.api import Job, JobId
-    from gpu.models.family import Family, Row, Words
+    from gpu.models.family import Family, Row
     from gpu.previews import PreviewFit
-    from gpu.samplers.table import Table, Tables
+    from gpu.samplers.table import Tables
     from gpu.sched.work import StepPlan
-
-
-_PAINTED = 128
-"""From here on a mask's pixel is a hole, as diffusers rounds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Where a pass begins."""
-
-    table: Table
-    latents: Tensor
-    blend: Blend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +49,7 @@ class PreviewBatch:
 class Runner:
     def __init__(self, family: Family, tables: Tables, previews: PreviewFit) -> None:
         self._family = family
-        self._tables = tables
+        self._preparation = Preparation(family, tables)
         self._previews = previews
         self._learning = threading.Lock()
         self._paintings: dict[JobId, Painting] = {}
@@ -86,74 +60,17 @@ class Runner:
     # --- before the first step: off the loop ----------------------------------------------
 
     def prepare(self, job: Job) -> Painting:
-        """Encode a job's words and pixels and draw its noise. Raises ValueError if it can't be.
-
-        All noise comes from the job's own CPU generator, in the order of diffusers' pipelines,
-        so a seed's picture depends neither on the device nor on who shares the batch (G2).
-        """
-        self._check(job)
+        """See `Preparation.prepare`."""
         with self._beside(), torch.inference_mode():
-            whole = inpaint.region(job, self._family.native_px, self._family.multiple_px)
-            refinement = self._refinement(job, whole)
-            region = whole if refinement is None else refinement.composed
-            pixels = None if region.image is None else _signed(region.image)
-            generator = torch.Generator().manual_seed(job.seed)
-            start = self._start(job, region, pixels, generator)
-            surroundings = self._surroundings(region, pixels, generator)
-            adapters = self._family.take_adapters(job.loras)
-            prompt, negative = self._read(job, Reading(job.clip_skip, adapters))
-            painting = Painting(
-                job=job.id,
-                model=job.model,
-                region=region,
-                table=start.table,
-                latents=start.latents,
-                prompt=prompt,
-                negative=negative,
-                guidance=job.guidance,
-                adapters=adapters,
-                generator=generator,
-                blend=start.blend,
-                control=self._control(job, inpaint.control_image(job, region)),
-                surroundings=surroundings,
-                refinement=refinement,
-            )
+            painting = self._preparation.prepare(job)
             self._mark(painting)
         return painting
 
     def refine(self, painting: Painting, job: Job) -> Painting:
-        """The second pass of a released painting that has one (G49): its first pass decoded and
-        enlarged. The job's own pictures may be gone by then.
-
-        Its noise is the seed's again, so it is what image to image makes of the enlarged picture.
-        """
-        refinement = painting.refinement
-        assert refinement is not None
+        """The second pass of a released painting that has one (G49)."""
         with self._beside(), torch.inference_mode():
             painting.take_over()
-            pixels = enlarged(self._decode(painting), refinement)
-            where = refinement.painted
-            generator = torch.Generator().manual_seed(job.seed)
-            again = msgspec.structs.replace(job, strength=refinement.strength)
-            start = self._start(again, where, pixels, generator)
-            control = painting.control
-            if control is not None and refinement.control is not None:
-                control = control.seeing(self._seen(refinement.control))
-            following = replace(
-                painting,
-                region=refinement.whole,
-                table=start.table,
-                latents=start.latents,
-                generator=generator,
-                blend=start.blend,
-                control=control,
-                surroundings=self._surroundings(where, pixels, generator),
-                refinement=None,
-                x0=None,
-                kept=None,
-                step=0,
-                steps_before=painting.steps_before + painting.step,
-            )
+            following = self._preparation.refine(painting, self._decode(painting), job)
             self._mark(following)
         return following
 
@@ -165,107 +82,6 @@ class Runner:
         """Note when the tensors will hold what they should."""
         if self._on_cuda:
             painting.prepared = torch.cuda.current_stream().record_event()
-
-    def _refinement(self, job: Job, whole: inpaint.Region) -> Refinement | None:
-        if job.hires_strength <= 0:
-            return None
-        composed = composed_at(whole, self._family.native_px, self._family.multiple_px)
-        if composed is None:
-            return None
-        first = self._tables.first_step(job.steps, job.hires_strength)
-        size = self._latent_size(whole)
-        table = self._tables.table(job.sampler, job.steps, first, job.hires_strength >= 1, size)
-        seen = inpaint.control_image(job, whole)
-        return Refinement(whole, composed, job.hires_strength, table, seen)
-
-    def _check(self, job: Job) -> None:
-        multiple = self._family.multiple_px
-        if job.width % multiple or job.height % multiple:
-            raise ValueError(
-                f"expected width and height in multiples of {multiple} pixels, got "
-                f"{job.width}x{job.height}: change the frame's size"
-            )
-
-    def _control(self, job: Job, picture: Image.Image | None) -> Control | None:
-        if picture is None or job.control is None:
-            return None
-        network = self._family.take_control(job.control.name)
-        steering = Steering(network, self._seen(picture), job.control.strength)
-        cost = self._family.control_cost(job.control.name)
-        return Control(steering, job.control.start, job.control.end, cost)
-
-    def _seen(self, picture: Image.Image) -> Tensor:
-        """What a control sees, see `gpu.models.family.Steering`."""
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-        return pixels.to(self._family.device)
-
-    def _read(self, job: Job, reading: Reading) -> tuple[Words, Words | None]:
-        if job.guidance <= 1 or self._family.takes_guidance:
-            return self._family.encode_prompt(job.prompt, reading), None
-        return self._family.encode_pair(job.prompt, job.negative, reading)
-
-    def _encode(
-        self, job: Job, region: inpaint.Region, pixels: Tensor | None, generator: torch.Generator
-    ) -> Tensor | None:
-        is_left_over = job.strength < 1 or region.empty is not None
-        is_blended = region.redo is not None and not self._family.fills
-        if pixels is None or not (is_left_over or is_blended):
-            return None
-        return self._family.encode_image(pixels, generator)[0]
-
-    def _surroundings(
-        self, region: inpaint.Region, pixels: Tensor | None, generator: torch.Generator
-    ) -> Tensor | None:
-        """What a family that fills holes is shown in each step, (1 + C, h, w)."""
-        family = self._family
-        if family.fills:
-            hole = inpaint.hole(region)
-            cells = torch.from_numpy(touched(hole, family.latent_factor))[None]
-            picture = _signed(Image.new("RGB", region.size)) if pixels is None else pixels
-            around = picture * torch.from_numpy(np.array(hole) < _PAINTED)
-            encoded = family.encode_image(around, generator)[0]
-            return torch.cat([cells.to(encoded), encoded])
-        if family.draws_posterior and (region.redo is not None or region.empty is not None):
-            # Diffusers' pipelines encode what is around for every model: their noise comes after.
-            self._draw(region, generator)
-        return None
-
-    def _latent_size(self, region: inpaint.Region) -> tuple[int, int]:
-        width, height = region.size
-        return height // self._family.latent_factor, width // self._family.latent_factor
-
-    def _draw(self, region: inpaint.Region, generator: torch.Generator) -> Tensor:
-        # The leading 1 makes the draw the same as that of a pipeline with a batch of one.
-        shape = (1, self._family.latent_channels, *self._latent_size(region))
-        return torch.randn(shape, generator=generator)[0]
-
-    def _start(
-        self, job: Job, region: inpaint.Region, pixels: Tensor | None, generator: torch.Generator
-    ) -> _Start:
-        """Where a pass begins from `pixels`, (1, 3, H, W) in [-1, 1], at the job's strength."""
-        known = self._encode(job, region, pixels, generator)
-        first = 0
-        if known is not None and region.empty is None:
-            first = self._tables.first_step(job.steps, job.strength)
-        from_noise = known is None or (region.empty is None and job.strength >= 1)
-        size = self._latent_size(region)
-        table = self._tables.table(job.sampler, job.steps, first, from_noise, size)
-        noise = self._draw(region, generator)
-        if job.variation > 0:
-            other = torch.Generator().manual_seed(job.variation_seed)
-            noise = turned(noise, self._draw(region, other), job.variation)
-        noise = noise.to(self._family.device)
-        signal, sigma = table.start.tolist()
-        if known is None:
-            return _Start(table, noise * sigma)
-        latents = known * signal + noise * sigma
-        if region.redo is None and region.empty is None:
-            return _Start(table, latents)
-        begins = self._tables.first_step(job.steps, job.strength) * table.rows_per_step
-        free = free_from(region, self._family.latent_factor, begins, fills=self._family.fills)
-        if not bool(free.any()):
-            return _Start(table, latents)
-        return _Start(table, latents, Blend(known, noise, free.to(self._family.device)))
 
     def admit(self, painting: Painting) -> None:
         """Take a prepared job in; from now on plans may name it."""
@@ -407,12 +223,6 @@ class Runner:
     def _beside(self) -> AbstractContextManager[Any]:
         """Work beside the step loop: on CUDA in a stream of its own."""
         return torch.cuda.stream(self._side_stream) if self._on_cuda else nullcontext()
-
-
-def _signed(picture: Image.Image) -> Tensor:
-    """RGB to (1, 3, H, W) fp32 in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
-    return pixels.float() / 127.5 - 1
 
 
 def _is_typical(paintings: Sequence[Painting]) -> bool:

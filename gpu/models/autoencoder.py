@@ -60,8 +60,10 @@ class Autoencoder:
         centre, spread = (torch.tensor(v).float().reshape(1, -1, 1, 1) for v in (mean, std))
         return centre.to(self._device), (scale / spread).to(self._device)
 
-    def encode(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
-        """See `family.Family.encode_image`."""
+    def encode(
+        self, pixels: Tensor, generator: torch.Generator | None, *, is_centred: bool = True
+    ) -> Tensor:
+        """See `family.Family.encode_image`; without `is_centred` only the scale is the model's."""
         pixels = pixels.to(self._device, self._vae.dtype, memory_format=torch.channels_last)
         with self._reserve.fetched(), torch.inference_mode():
             encoded = self._vae.encode(pixels)
@@ -71,7 +73,8 @@ class Autoencoder:
                 latents = encoded.latent_dist.mode()
             else:
                 latents = encoded.latent_dist.sample(generator)
-            return ((latents.float() - self._centre) * self._scale).contiguous()
+            centre = self._centre if is_centred else 0.0
+            return ((latents.float() - centre) * self._scale).contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
         """See `family.Family.decode`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ _BACKEND = "inductor"
 EAGER_BEFORE_GRAPH = 2
 """Forwards of a shape before it is worth a graph; the first of them may compile."""
 _MAX_GRAPHS = 64
+_MAX_SEEN = 256
+"""So many shapes that have no graph are remembered: people choose sizes and prompts freely."""
 _warming = 0
 _counting = threading.Lock()
 
@@ -117,7 +119,8 @@ class _Graph:
 
 
 class Graphs:
-    """A module's forwards, recorded once a shape comes again, the least recently used forgotten.
+    """A module's forwards, recorded once a shape comes again, the least recently used forgotten,
+    be it a graph or a shape that hasn't come often enough for one.
 
     What a graph holds is in one pool that all share: they run one after another, and what one made
     is copied before the next runs.
@@ -127,7 +130,7 @@ class Graphs:
         self._module = module
         self._capture = capture
         self._report = report
-        self._seen: Counter[Key] = Counter()
+        self._seen: OrderedDict[Key, int] = OrderedDict()
         self._graphs: OrderedDict[Key, _Graph] = OrderedDict()
         self._works = True
 
@@ -140,8 +143,7 @@ class Graphs:
             return first_output(self._module, inputs)
         graph = self._graphs.get(key)
         if graph is None:
-            self._seen[key] += 1
-            if self._seen[key] <= EAGER_BEFORE_GRAPH:
+            if not self._is_worthwhile(key):
                 return first_output(self._module, inputs)
             graph = self._record(key, inputs)
             if graph is None:
@@ -150,6 +152,13 @@ class Graphs:
         _copy(inputs, graph.inputs)
         # Made for the caller to keep: the next replay overwrites what the graph made.
         return graph.replay().clone()
+
+    def _is_worthwhile(self, key: Key) -> bool:
+        """Count a shape; whether it has come often enough for a graph."""
+        self._seen[key] = self._seen.pop(key, 0) + 1
+        if len(self._seen) > _MAX_SEEN:
+            self._seen.popitem(last=False)
+        return self._seen[key] > EAGER_BEFORE_GRAPH
 
     def _record(self, key: Key, inputs: Mapping[str, Any]) -> _Graph | None:
         still = {name: _cloned(value) for name, value in inputs.items()}

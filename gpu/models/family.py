@@ -39,7 +39,7 @@ class LoadOptions:
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""
     parts: Path | None = None
-    """A diffusers folder with all that the file at `path`, a transformer alone, leaves out."""
+    """A diffusers folder with all that the file at `path`, of a flow-matching model, leaves out."""
     compiles: bool = False
     """Whether the denoiser is to be compiled before the first request."""
     weights: Weights = "full"
@@ -55,13 +55,27 @@ Adapters = tuple[tuple[Any, float], ...]
 """Loaded LoRA adapters with their weights; only their family looks inside of one."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class ControlNet:
+    """A control that is loaded; only its family looks inside of `module`."""
+
+    module: Any
+    see: Callable[[Tensor, torch.Generator | None], Tensor]
+    """What the module is given of a picture, (1, 3, H, W) fp32 in [0, 1], on the device: (1, …).
+
+    The generator (on the CPU) draws where diffusers' own pipeline does."""
+    cost: float
+    """What it adds to a step, as a part of one without."""
+    num_bytes: int
+    """What its own weights take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """What steers one row of a forward: a control's network, its picture, and how strongly."""
+    """What steers one row of a forward: a control, what it saw of its picture, how strongly."""
 
-    network: Any
-    image: Tensor
-    """(3, H, W) in [0, 1], on the device."""
+    control: ControlNet
+    seen: Tensor
     strength: float
 
 
@@ -140,12 +154,8 @@ class Family(Protocol):
         """What tells the adapters of these names, as they are now, from what they may become."""
         ...
 
-    def take_control(self, name: str) -> Any:
-        """Load a control's network; raises ValueError for one that this model doesn't have."""
-        ...
-
-    def control_cost(self, name: str) -> float:
-        """What a control that is loaded adds to a step, as a part of one without."""
+    def take_control(self, name: str) -> ControlNet:
+        """Load a control; raises ValueError for one that this model doesn't have."""
         ...
 
     def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:

@@ -1,4 +1,4 @@
-"""How much arithmetic a denoiser's forward is, told from its config: nothing is computed.
+"""How much arithmetic a model's forward is, told from its config: nothing is computed.
 
 A twin without weights takes the forward on torch's meta device, and what its matrix products and
 convolutions would cost is added up. Knows no family.
@@ -13,9 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_TOKENS = 77
+    from collections.abc import Callable, Mapping
 
 
 class _Counter(TorchDispatchMode):
@@ -35,30 +33,20 @@ class _Counter(TorchDispatchMode):
         return made
 
 
-def control_cost(unet: Any, control: Any, factor: int) -> float:
-    """A ControlNet's forward as a part of its U-Net's, at the U-Net's native size; `factor` is the
-    pixels along a side of a latent cell."""
-    cells = int(unet.config.sample_size)
-    side = cells * factor
+def twin(module: Any) -> Any:
+    """The same module of diffusers', without weights, in fp32 on the meta device."""
     with torch.device("meta"):
-        seen = torch.empty(1, 3, side, side)
-    return _forward_flops(control, cells, controlnet_cond=seen) / _forward_flops(unet, cells)
+        return type(module).from_config(module.config).eval()
 
 
-def _forward_flops(module: Any, cells: int, **inputs: Any) -> int:
-    config = module.config
-    with torch.device("meta"):
-        twin = type(module).from_config(config).eval()
-        inputs["sample"] = torch.empty(1, config.in_channels, cells, cells)
-        inputs["timestep"] = torch.empty(1)
-        inputs["encoder_hidden_states"] = torch.empty(1, _TOKENS, config.cross_attention_dim)
-        if config.get("addition_embed_type") == "text_time":
-            taken = (
-                config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-            )
-            sizes = {"text_embeds": torch.empty(1, taken), "time_ids": torch.empty(1, 6)}
-            inputs["added_cond_kwargs"] = sizes
+def flops_of(forward: Callable[[], object]) -> int:
+    """What a forward of twins costs; what it makes tensors of by default is on the meta device."""
     # Within inference mode the counter would see layers, and not what they are made of.
-    with torch.inference_mode(False), torch.no_grad(), _Counter() as counter:
-        twin(**inputs)
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.device("meta"),
+        _Counter() as counter,
+    ):
+        forward()
     return counter.flops

@@ -1,34 +1,26 @@
 """What the flow-matching transformers share: Stable Diffusion 3, FLUX.1 and Z-Image.
 
-Their autoencoder, and how their steps shift with a picture's size. How a prompt is read and what
-the transformer is given is each family's own.
+Their autoencoder, adapters and controls, and how their steps shift with a picture's size. How a
+prompt is read and what the transformer is given is each family's own.
 """
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gpu.models.adapters import AdapterShelf
-from gpu.models.autoencoder import CLASSES, Autoencoder, autoencoder_dtype
-from gpu.models.checkpoint import check_component
+from gpu.models.autoencoder import Autoencoder
 from gpu.models.compiled import Denoiser
-from gpu.models.family import ModelError
-from gpu.models.parts import (
-    Reserve,
-    load_part,
-    load_tokenizer,
-    quieten,
-    read_json,
-    require_classes,
-    use_xformers,
-    weight_bytes,
-)
+from gpu.models.controls import ControlShelf, added
+from gpu.models.family import Reading, Row, Words
+from gpu.models.packing import PATCH
+from gpu.models.parts import Reserve, use_xformers, weight_bytes
 from gpu.models.quantised import quantise
 from gpu.prompts import parse
 
@@ -37,35 +29,25 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gpu.api import ControlInfo
     from gpu.models.adapters import Mixer
     from gpu.models.advice import Advice
-    from gpu.models.family import Adapters, LoadOptions, Report, Row
+    from gpu.models.controls import Steered
+    from gpu.models.family import Adapters, ControlNet, LoadOptions, Report
+    from gpu.models.flow_controls import FlowControls
+    from gpu.models.flow_parts import Parts
     from gpu.models.lora_file import Part
 
-_PATCH = 2
-"""A token of the transformer is so many latent cells wide and high."""
+_PLAIN = Reading()
 _MAX_PROMPTS = 128
 _CLIPS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
 """Text encoders that may be CLIP's, the ones that adapters add to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A model as it was read; `encoders` and `tokenizers` by their names in the folder."""
+class FlowFamily(ABC):
+    """See `family.Family` for the methods; a subclass reads prompts, and says what its
+    transformer is given."""
 
-    name: str
-    transformer: Any
-    vae: Any
-    encoders: Mapping[str, Any]
-    tokenizers: Mapping[str, Any]
-    scheduler_config: Mapping[str, Any]
-
-
-class FlowFamily:
-    """See `family.Family` for the methods; a subclass reads prompts and denoises."""
-
-    controls: tuple[ControlInfo, ...] = ()
+    control_nets: type[FlowControls]
     rowless: tuple[str, ...] = ()
     """Modules of the transformer that see all rows' tokens end to end."""
     fills = False
@@ -85,7 +67,7 @@ class FlowFamily:
         self.latent_channels = self._autoencoder.channels
         self.latent_factor = self._autoencoder.factor
         self.draws_posterior = self._autoencoder.draws_posterior
-        self.multiple_px = self.latent_factor * _PATCH
+        self.multiple_px = self.latent_factor * PATCH
         quantise([self._transformer, *encoders], options, report)
         self.num_bytes = weight_bytes([self._transformer, parts.vae, *encoders])
         if options.attention == "xformers":
@@ -97,6 +79,23 @@ class FlowFamily:
                 adapted[part] = parts.encoders[part]
         self._adapters = AdapterShelf(adapted, options, report, self.rowless)
         self.adapter_names = self._adapters.names
+        self._nets = self.control_nets(
+            self._transformer, self._autoencoder, self._native, options, report
+        )
+        self._controls = ControlShelf(options.beside, self._nets.check, self._nets.load, report)
+        self.controls = self._controls.infos
+
+    @abstractmethod
+    def encode_prompt(self, text: str, reading: Reading = _PLAIN) -> Words:
+        """See `family.Family.encode_prompt`."""
+
+    @abstractmethod
+    def inputs(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> dict[str, Any]:
+        """What the transformer is given, by its names, on the device of `latents`."""
+
+    def latents(self, output: Any, size: tuple[int, int]) -> Tensor:
+        """The transformer's output as (R, C, h, w)."""
+        return output
 
     def compile(self) -> None:
         self._denoiser.compile()
@@ -107,11 +106,8 @@ class FlowFamily:
     def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
         return self._adapters.versions(names)
 
-    def take_control(self, name: str) -> Any:
-        raise ValueError(f"{self.name} takes no controls: choose none instead of {name}")
-
-    def control_cost(self, name: str) -> float:
-        raise AssertionError(f"{self.name} has lent no control {name}")
+    def take_control(self, name: str) -> ControlNet:
+        return self._controls.take(name)
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         return self._autoencoder.encode(pixels, generator)
@@ -119,11 +115,34 @@ class FlowFamily:
     def decode(self, latents: Tensor) -> Tensor:
         return self._autoencoder.decode(latents)
 
-    def _forward(self, rows: Sequence[Row], **inputs: Any) -> Tensor:
-        """The transformer's output, with what the rows' adapters add."""
-        adapters = [row.adapters for row in rows]
-        with self._adapters.mixers["transformer"].rows(adapters):
-            return self._denoiser(plain=not any(adapters), **inputs)
+    def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
+        latents = latents.to(self.dtype)
+        inputs = self.inputs(latents, timesteps, rows)
+
+        def run(steered: Steered) -> Sequence[Tensor | None]:
+            with self._mixed(steered.rows if self._nets.shares_blocks else ()):
+                return self._nets.parts(steered, inputs)
+
+        parts = added(rows, latents, run)
+        is_plain = parts is None and not any(row.adapters for row in rows)
+        steering = {} if parts is None else self._nets.places(parts)
+        with self._mixed(rows):
+            output = self._denoiser(plain=is_plain, **inputs, **steering)
+        return self.latents(output, (latents.shape[2], latents.shape[3]))
+
+    def _mixed(self, rows: Sequence[Row]) -> AbstractContextManager[None]:
+        """Within this, this thread's forwards get what the rows' adapters add."""
+        return self._adapters.mixers["transformer"].rows([row.adapters for row in rows])
+
+    def _native(self) -> tuple[Tensor, Row, dict[str, Any]]:
+        """See `flow_controls.Native`."""
+        cells = self.native_px // self.latent_factor
+        words = self.encode_prompt("")
+        with torch.device("meta"):
+            pooled = None if words.pooled is None else torch.empty(words.pooled.shape)
+            row = Row(Words(torch.empty(words.tokens.shape), pooled))
+            latents = torch.empty(1, self.latent_channels, cells, cells)
+            return latents, row, self.inputs(latents, torch.empty(1), [row])
 
     def pace(self, scheduler: Any, num_steps: int, size: tuple[int, int]) -> None:
         """Even steps, shifted by the picture's size where the scheduler does that."""
@@ -137,7 +156,7 @@ def shift(config: Mapping[str, Any], size: tuple[int, int], most: float = 1.15) 
     least, fewest = config.get("base_shift", 0.5), config.get("base_image_seq_len", 256)
     most, highest = config.get("max_shift", most), config.get("max_image_seq_len", 4096)
     slope = (most - least) / (highest - fewest)
-    num_tokens = (size[0] // _PATCH) * (size[1] // _PATCH)
+    num_tokens = (size[0] // PATCH) * (size[1] // PATCH)
     return float(num_tokens * slope + (least - slope * fewest))
 
 
@@ -179,71 +198,3 @@ def padded_ids(tokenizer: Any, text: str, length: int, device: torch.device) -> 
         text, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     )
     return found.input_ids.to(device)
-
-
-def load_parts(
-    options: LoadOptions,
-    classes: Mapping[str, str],
-    transformer: str,
-    encoders: Mapping[str, Sequence[str]],
-    report: Report,
-) -> Parts:
-    """Read a diffusers folder, its transformer perhaps from a file of its own; `encoders` has the
-    classes of each text encoder that has to be there, and each has a tokenizer of the same number.
-    Raises ModelError."""
-    folder = options.parts or options.path
-    require_classes(folder, classes, {"transformer": (transformer,), "vae": CLASSES, **encoders})
-    for name in ("vae", *encoders) if options.parts else ("transformer", "vae", *encoders):
-        check_component(folder / name)
-    report("importing the model's classes")
-    import diffusers
-    import transformers
-
-    quieten()
-    report("reading the weights")
-    dtype = autoencoder_dtype(classes["vae"], options)
-    return Parts(
-        name=options.path.resolve().name.removesuffix(".safetensors"),
-        transformer=_load_transformer(getattr(diffusers, transformer), options),
-        vae=load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype),
-        encoders={
-            name: load_part(
-                getattr(transformers, classes[name]),
-                folder / name,
-                _encoder_dtype(classes[name], options),
-            )
-            for name in encoders
-        },
-        tokenizers={
-            tokenizer: load_tokenizer(transformers.AutoTokenizer, folder / tokenizer)
-            for tokenizer in (name.replace("text_encoder", "tokenizer") for name in encoders)
-        },
-        scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
-    )
-
-
-def _load_transformer(cls: Any, options: LoadOptions) -> Any:
-    """From the folder, or from its file under the names that it was published with."""
-    if options.parts is None:
-        return load_part(cls, options.path / "transformer", options.dtype)
-    read_json(options.parts / "transformer" / "config.json")
-    try:
-        return cls.from_single_file(
-            str(options.path),
-            config=str(options.parts),
-            subfolder="transformer",
-            torch_dtype=options.dtype,
-            local_files_only=True,
-        )
-    except Exception as error:
-        # What is missing, or unexpected, is met in many ways.
-        raise ModelError(
-            f"{options.path}: expected the transformer of {options.parts.name} as it was published "
-            f"({type(error).__name__}: {error}): use another file"
-        ) from error
-
-
-def _encoder_dtype(name: str, options: LoadOptions) -> torch.dtype:
-    """CLIP is small; T5 and Qwen take most of the memory, and fp16 is too narrow for them."""
-    is_small = name.startswith("CLIP") or options.dtype == torch.float16
-    return torch.float32 if is_small else options.dtype

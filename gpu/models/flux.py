@@ -6,13 +6,16 @@ none. There is no negative prompt, and T5 reads a prompt without weights. Loads 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
-from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts, padded_ids
+from gpu.models.flow import FlowFamily, PlainReader, padded_ids
+from gpu.models.flow_controls import FluxControls
+from gpu.models.flow_parts import Parts, load_parts
+from gpu.models.packing import PATCH, packed, places, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,13 +26,13 @@ if TYPE_CHECKING:
 
 _PLAIN = Reading()
 _T5_TOKENS = 512
-_PATCH = 2
 _DEV = Advice(steps=28, guidance=3.5, sampler="euler", live_steps=8)
 _SCHNELL = Advice(steps=4, guidance=1.0, sampler="euler")
 
 
 class Flux(FlowFamily):
     takes_guidance = True
+    control_nets = FluxControls
 
     def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
         super().__init__(parts, options, report)
@@ -63,51 +66,27 @@ class Flux(FlowFamily):
             pooled: Tensor = self._clip(ids).pooler_output[0]
         return pooled.to(self.dtype)
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
+    def inputs(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> dict[str, Any]:
         tokens = torch.stack([row.words.tokens for row in rows])
         pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
-        height, width = latents.shape[2:]
-        output = self._forward(
-            rows,
-            hidden_states=packed(latents.to(self.dtype)),
-            timestep=(timesteps / 1000).to(self.dtype),
-            guidance=self._guidance(rows),
-            pooled_projections=torch.stack(pooled),
-            encoder_hidden_states=tokens,
-            txt_ids=torch.zeros(tokens.shape[1], 3, device=self.device, dtype=self.dtype),
-            img_ids=places(height, width).to(self.device, self.dtype, non_blocking=True),
-        )
-        return unpacked(output, height, width)
+        return {
+            "hidden_states": packed(latents),
+            "timestep": (timesteps / 1000).to(latents.dtype),
+            "guidance": self._guidance(rows, latents.device),
+            "pooled_projections": torch.stack(pooled),
+            "encoder_hidden_states": tokens,
+            "txt_ids": latents.new_zeros(tokens.shape[1], 3),
+            "img_ids": places(*latents.shape[2:]).to(latents, non_blocking=True),
+        }
 
-    def _guidance(self, rows: Sequence[Row]) -> Tensor | None:
+    def latents(self, output: Tensor, size: tuple[int, int]) -> Tensor:
+        return unpacked(output, *size)
+
+    def _guidance(self, rows: Sequence[Row], device: torch.device) -> Tensor | None:
         if not self._transformer.config.guidance_embeds:
             return None
-        scales = torch.tensor([row.guidance for row in rows])
-        return scales.to(self.device, non_blocking=True)
-
-
-def packed(latents: Tensor) -> Tensor:
-    """(R, C, h, w) to (R, h/2 * w/2, 4C): a token is a patch of 2 x 2 cells."""
-    rows, channels, height, width = latents.shape
-    patches = latents.reshape(rows, channels, height // _PATCH, _PATCH, width // _PATCH, _PATCH)
-    return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-
-
-def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
-    """What `packed` made, as it was."""
-    rows, _, channels = tokens.shape
-    patches = tokens.reshape(
-        rows, height // _PATCH, width // _PATCH, channels // _PATCH**2, _PATCH, _PATCH
-    )
-    return patches.permute(0, 3, 1, 4, 2, 5).reshape(rows, -1, height, width)
-
-
-def places(height: int, width: int) -> Tensor:
-    """(h/2 * w/2, 3): 0, row and column of each token."""
-    grid = torch.zeros(height // _PATCH, width // _PATCH, 3)
-    grid[..., 1] = torch.arange(height // _PATCH)[:, None]
-    grid[..., 2] = torch.arange(width // _PATCH)[None]
-    return grid.flatten(0, 1)
+        scales = torch.tensor([row.guidance for row in rows], device="cpu")
+        return scales.to(device, non_blocking=True)
 
 
 def claims(parts: Mapping[str, str]) -> bool:
@@ -121,7 +100,7 @@ def load_folder(options: LoadOptions, classes: Mapping[str, str], report: Report
     parts = load_parts(options, classes, "FluxTransformer2DModel", encoders, report)
     taken, wanted = (
         int(parts.transformer.config.in_channels),
-        _PATCH**2 * parts.vae.config.latent_channels,
+        PATCH**2 * parts.vae.config.latent_channels,
     )
     if taken != wanted:
         raise ModelError(

@@ -31,7 +31,7 @@ def load(options: LoadOptions, report: Report) -> Family:
             "check --model, or its path in the registry"
         )
     if options.parts is not None:
-        family = _load_transformer(options, options.parts, report)
+        family = _load_with_parts(options, options.parts, report)
     else:
         family = _load_folder(options, report) if path.is_dir() else _load_file(options, report)
     if options.low_vram and options.device.type == "cpu":
@@ -50,8 +50,8 @@ def _load_folder(options: LoadOptions, report: Report) -> Family:
     )
 
 
-def _load_transformer(options: LoadOptions, parts: Path, report: Report) -> Family:
-    """A file with a transformer alone, and a folder with the rest."""
+def _load_with_parts(options: LoadOptions, parts: Path, report: Report) -> Family:
+    """A file with a transformer, perhaps more, and a folder with the rest."""
     require_safetensors(options.path)
     classes = part_classes(parts)
     for family in _OF_FOLDERS:
@@ -76,5 +76,5 @@ def _load_file(options: LoadOptions, report: Report) -> Family:
     raise ModelError(
         f"{path}: expected a Stable Diffusion 1.x, 2.x or XL checkpoint with U-Net, text encoder "
         f"and autoencoder, got {len(shapes)} tensors of something else: use another file, a "
-        "diffusers folder, or for a transformer alone a registry that names its parts"
+        "diffusers folder, or for a flow-matching model a registry that names its parts"
     )

@@ -6,8 +6,8 @@ A registry is a TOML file. Paths are relative to it, and the first model is the 
     path = "dreams.safetensors"
     title = "Dreams"
 
-A file that holds a transformer alone, as FLUX.1's and Z-Image's are published, names a diffusers
-folder that has the rest:
+A flow-matching model's file names a diffusers folder that has what it leaves out: all but the
+transformer, or with autoencoder and text encoders in the file configs and vocabularies alone:
 
     [models.tune]
     path = "tune.safetensors"

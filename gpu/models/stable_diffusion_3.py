@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
-from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts, padded_ids, shift
+from gpu.models.flow import FlowFamily, PlainReader, padded_ids, shift
+from gpu.models.flow_controls import SD3Controls
+from gpu.models.flow_parts import Parts, load_parts
 from gpu.models.text import PromptReader, of_one_length, penultimate_states
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _CLIPS: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
 
 
 class StableDiffusion3(FlowFamily):
+    control_nets = SD3Controls
     usual = Advice(steps=28, guidance=7.0, sampler="euler", live_steps=8)
 
     def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
@@ -89,15 +92,14 @@ class StableDiffusion3(FlowFamily):
             tokens: Tensor = self._t5(ids)[0][0]
         return tokens.to(self.dtype)
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
+    def inputs(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> dict[str, Any]:
         pooled = [row.words.pooled for row in rows if row.words.pooled is not None]
-        return self._forward(
-            rows,
-            hidden_states=latents.to(self.dtype),
-            timestep=timesteps,
-            encoder_hidden_states=torch.stack([row.words.tokens for row in rows]),
-            pooled_projections=torch.stack(pooled),
-        )
+        return {
+            "hidden_states": latents,
+            "timestep": timesteps,
+            "encoder_hidden_states": torch.stack([row.words.tokens for row in rows]),
+            "pooled_projections": torch.stack(pooled),
+        }
 
 
 def claims(parts: Mapping[str, str]) -> bool:

@@ -92,7 +92,7 @@ class StableDiffusionXL(UNetFamily):
         unwanted, empty = (self.encode_prompt(text, reading) for text in (negative, ""))
         return of_one_length(wanted, unwanted, empty)
 
-    def _added(self, latents: Tensor, rows: Sequence[Row]) -> dict[str, Tensor]:
+    def _told(self, latents: Tensor, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Each row's text as a whole, and its size: as if a picture of it was never cropped."""
         height, width = (side * self.latent_factor for side in latents.shape[2:])
         size = [height, width, 0, 0, height, width]

@@ -16,16 +16,17 @@ from gpu.models.adapters import AdapterShelf
 from gpu.models.advice import Advice
 from gpu.models.autoencoder import Autoencoder
 from gpu.models.compiled import Denoiser
-from gpu.models.controls import ControlShelf, residuals
+from gpu.models.controls import ControlShelf, added
 from gpu.models.family import ModelError
-from gpu.models.parts import Reserve, load_part, use_xformers, weight_bytes
+from gpu.models.parts import Reserve, use_xformers, weight_bytes
 from gpu.models.quantised import quantise
+from gpu.models.unet_controls import check_control, control_parts, load_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from gpu.models.family import Adapters, LoadOptions, Report, Row
+    from gpu.models.family import Adapters, ControlNet, LoadOptions, Report, Row
     from gpu.models.lora_file import Part
     from gpu.samplers.table import Pace
 
@@ -55,7 +56,6 @@ class UNetFamily:
         self._unet = parts.unet.to(options.device, memory_format=torch.channels_last).eval()
         encoders = {part: encoder.eval() for part, (_, encoder) in parts.encoders.items()}
         self._reserve = Reserve([*encoders.values(), parts.vae.eval()], options)
-        self._options, self._report = options, report
         quantise([self._unet, *encoders.values()], options, report)
         self.num_bytes = weight_bytes([self._unet, parts.vae, *encoders.values()])
         self._autoencoder = Autoencoder(parts.vae, options, self._reserve)
@@ -70,7 +70,10 @@ class UNetFamily:
         self._adapters = AdapterShelf({"unet": self._unet, **encoders}, options, report)
         self.adapter_names = self._adapters.names
         self._controls = ControlShelf(
-            options.beside, self._unet, self.latent_factor, self._load_control, report
+            options.beside,
+            lambda path, config: check_control(path, config, parts.unet, self.latent_factor),
+            lambda path: load_control(path, parts.unet, options, report),
+            report,
         )
         self.controls = self._controls.infos
         if options.attention == "xformers":
@@ -86,19 +89,8 @@ class UNetFamily:
     def adapter_versions(self, names: Iterable[str]) -> tuple[object, ...]:
         return self._adapters.versions(names)
 
-    def take_control(self, name: str) -> Any:
+    def take_control(self, name: str) -> ControlNet:
         return self._controls.take(name)
-
-    def control_cost(self, name: str) -> float:
-        return self._controls.cost(name)
-
-    def _load_control(self, folder: Path) -> Any:
-        from diffusers import ControlNetModel
-
-        network = load_part(ControlNetModel, folder, self.dtype)
-        network = network.to(self.device, memory_format=torch.channels_last).eval()
-        quantise([network], self._options, self._report)
-        return network
 
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
         return self._autoencoder.encode(pixels, generator)
@@ -108,23 +100,24 @@ class UNetFamily:
 
     def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
         latents = latents.to(self.dtype, memory_format=torch.channels_last)
-        tokens = torch.stack([row.words.tokens for row in rows])
-        added = self._added(latents, rows)
-        controls = [row.steering for row in rows]
-        down, middle = residuals(latents, timesteps, tokens, controls, added) or (None, None)
+        inputs: dict[str, Any] = {
+            "sample": latents,
+            "timestep": timesteps,
+            "encoder_hidden_states": torch.stack([row.words.tokens for row in rows]),
+            "added_cond_kwargs": self._told(latents, rows),
+        }
+        parts = added(rows, latents, lambda steered: control_parts(steered, inputs))
+        inputs["sample"] = self._with_surroundings(latents, rows)
         with self._adapters.mixers["unet"].rows([row.adapters for row in rows]):
             return self._denoiser(
-                plain=down is None and not any(row.adapters for row in rows),
-                sample=self._with_surroundings(latents, rows),
-                timestep=timesteps,
-                encoder_hidden_states=tokens,
+                plain=parts is None and not any(row.adapters for row in rows),
                 timestep_cond=self._guidance(rows),
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=middle,
-                added_cond_kwargs=added,
+                down_block_additional_residuals=parts and parts[:-1],
+                mid_block_additional_residual=parts and parts[-1],
+                **inputs,
             )
 
-    def _added(self, latents: Tensor, rows: Sequence[Row]) -> dict[str, Tensor] | None:
+    def _told(self, latents: Tensor, rows: Sequence[Row]) -> dict[str, Tensor] | None:
         """What the U-Net is told of each row besides its text, by the names it has for them."""
         return None
 

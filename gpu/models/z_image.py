@@ -13,7 +13,9 @@ import torch
 
 from gpu.models.advice import Advice
 from gpu.models.family import ModelError, Reading, Words
-from gpu.models.flow import FlowFamily, Parts, PlainReader, load_parts
+from gpu.models.flow import FlowFamily, PlainReader
+from gpu.models.flow_controls import ZImageControls
+from gpu.models.flow_parts import Parts, load_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +29,7 @@ _MAX_TOKENS = 512
 
 
 class ZImage(FlowFamily):
+    control_nets = ZImageControls
     rowless = ("all_x_embedder.", "cap_embedder.")
     usual = Advice(steps=9, guidance=1.0, sampler="euler")
     """The turbo model's, which a folder doesn't say that it is."""
@@ -59,15 +62,16 @@ class ZImage(FlowFamily):
             tokens: Tensor = self._encoder(ids, output_hidden_states=True).hidden_states[-2][0]
         return tokens.to(self.dtype)
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> Tensor:
+    def inputs(self, latents: Tensor, timesteps: Tensor, rows: Sequence[Row]) -> dict[str, Any]:
         # Its time runs from noise to picture, and what it tells points that way too.
-        output: Any = self._forward(
-            rows,
-            x=list(latents.to(self.dtype).unsqueeze(2).unbind()),
-            t=(1000 - timesteps) / 1000,
-            cap_feats=[row.words.tokens for row in rows],
-        )
-        return -torch.stack(output).squeeze(2)
+        return {
+            "x": list(latents.unsqueeze(2).unbind()),
+            "t": (1000 - timesteps) / 1000,
+            "cap_feats": [row.words.tokens for row in rows],
+        }
+
+    def latents(self, output: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        return -torch.stack([*output]).squeeze(2)
 
 
 def claims(parts: Mapping[str, str]) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gpu.api import Job, Picture
+    from gpu.api import Control, Job, Picture
     from gpu.samplers.table import Tables
 
 SIDE = 64
@@ -70,6 +70,16 @@ def opened(pixels: Picture) -> Image.Image:
     """As diffusers takes it: RGB, or L for a mask."""
     image = Image.frombytes(pixels.mode, (pixels.width, pixels.height), pixels.data)
     return image if pixels.mode == "L" else image.convert("RGB")
+
+
+def steering(control: Control, name: str = "control_image") -> dict[str, Any]:
+    """What diffusers' ControlNet pipelines are given; `name` is what they call the picture."""
+    return {
+        name: opened(control.image).convert("RGB"),
+        "controlnet_conditioning_scale": control.strength,
+        "control_guidance_start": control.start,
+        "control_guidance_end": control.end,
+    }
 
 
 def stock(pipeline: Any, request: Job, **arguments: Any) -> Tensor:

@@ -13,7 +13,7 @@ from gpu.models import autoencoder
 from gpu.models.autoencoder import Autoencoder
 from gpu.models.family import LoadOptions
 from gpu.models.parts import Reserve
-from tests.gpu import tiny_unets
+from tests.gpu import tiny_parts
 
 OPTIONS = LoadOptions(Path(), torch.device("cpu"), torch.float32)
 
@@ -43,7 +43,7 @@ def test_m10_latents_are_at_the_scale_that_the_config_tells(
     settings: dict[str, Any], centre: list[float], scale: list[float]
 ) -> None:
     torch.manual_seed(0)
-    vae = tiny_unets.autoencoder(4, **settings).eval()
+    vae = tiny_parts.autoencoder(4, **settings).eval()
     ours = wrapped(vae)
 
     encoded = ours.encode(pixels(32), None)
@@ -62,7 +62,7 @@ def test_m5_only_large_pictures_are_taken_in_tiles(
 ) -> None:
     monkeypatch.setattr(autoencoder, "LOW_VRAM_TILE_PX" if low_vram else "TILE_PX", 64)
     torch.manual_seed(0)
-    plain = tiny_unets.autoencoder(4, scaling_factor=1.0).eval()
+    plain = tiny_parts.autoencoder(4, scaling_factor=1.0).eval()
     tiled = copy.deepcopy(plain)
     tiled.enable_tiling()
     tiled.tile_sample_min_size, tiled.tile_latent_min_size = 64, 8

@@ -17,7 +17,6 @@ from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.warmup import compile_forwards
-from tests.gpu.conftest import load_model
 from tests.gpu.families import loaded
 from tests.gpu.parity import relative_error, run
 from tests.gpu.pictures import job
@@ -130,7 +129,7 @@ def test_m16_rows_with_adapters_go_through_the_model_as_it_is(
 def test_m16_usual_numbers_of_rows_are_run_before_the_first_request(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    family = load_model(tiny_folder)
+    family = loaded(tiny_folder)
     spy = Spy(family._unet)
     monkeypatch.setattr(family, "compile", lambda: setattr(family._denoiser, "_compiled", spy))
     lines: list[str] = []
@@ -142,7 +141,7 @@ def test_m16_usual_numbers_of_rows_are_run_before_the_first_request(
 
 
 def test_m16_blocks_that_repeat_are_what_is_compiled_on_cuda(tiny_folder: Path) -> None:
-    unet = load_model(tiny_folder)._unet
+    unet = loaded(tiny_folder)._unet
 
     regions = compiled._regions(unet)
 
@@ -251,6 +250,27 @@ def test_m16_graphs_are_bounded_and_the_least_recently_used_goes(
 
     assert len(graphs) == 2
     assert capture.recorded == 3
+
+
+def test_m16_shapes_that_came_once_are_forgotten_when_many_others_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "_MAX_SEEN", 2)
+    capture = FakeCapture(Doubler())
+    graphs = Graphs(Doubler(), capture, lambda _: None)
+
+    def forward(rows: int, times: int) -> None:
+        for _ in range(times):
+            graphs({"sample": torch.ones(rows)})
+
+    forward(1, EAGER_BEFORE_GRAPH)
+    for rows in (2, 3):
+        forward(rows, 1)
+    forward(1, 1)
+    assert (len(graphs), capture.recorded, len(graphs._seen)) == (0, 0, 2)
+    forward(1, EAGER_BEFORE_GRAPH)
+
+    assert (len(graphs), capture.recorded) == (1, 1)
 
 
 def test_m16_inputs_that_no_graph_can_have_run_as_they_are() -> None:

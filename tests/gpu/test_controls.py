@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,49 +22,26 @@ from gpu.api import (
     decode_event,
     encode,
 )
-from gpu.models import controls, flops
+from gpu.models import controls
 from gpu.models.advice import Advice
 from gpu.models.controls import kind_of
 from gpu.models.family import LoadOptions
-from gpu.models.flops import control_cost
 from gpu.models.load import load
-from gpu.previews import fit
-from gpu.runner import Runner
 from gpu.samplers.table import Tables
 from gpu.warmup import model_info
-from tests.gpu.families import loaded
-from tests.gpu.parity import relative_error, run
+from tests.gpu.families import loaded, runner_of
+from tests.gpu.parity import relative_error, run, steering
+from tests.gpu.parity import stock as latents_of
 from tests.gpu.pictures import gradient, job, picture, square_mask
+from tests.gpu.tiny_controls import save_control
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from gpu.models.stable_diffusion import StableDiffusion
-
-
-def save_control(folder: Path, seed: int, **changes: Any) -> None:
-    """A tiny network with an attention-free middle, as the embedded model's has."""
-    from diffusers import ControlNetModel
-
-    torch.manual_seed(seed)
-    settings: dict[str, Any] = {
-        "in_channels": 16,
-        "block_out_channels": (16, 32),
-        "layers_per_block": 1,
-        "norm_num_groups": 8,
-        "attention_head_dim": 2,
-        "cross_attention_dim": 32,
-        "down_block_types": ("DownBlock2D", "DownBlock2D"),
-        "mid_block_type": "UNetMidBlock2D",
-        "conditioning_embedding_out_channels": (8, 8, 8, 8, 8),
-    }
-    network: Any = ControlNetModel(**{**settings, **changes})
-    with torch.no_grad():
-        for parameter in network.parameters():
-            # What is new in a ControlNet starts at zero and would do nothing.
-            if not parameter.any():
-                parameter.copy_(torch.randn(parameter.shape) / 4)
-    network.save_pretrained(folder)
+    from gpu.runner import Runner
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +60,15 @@ def family(folder: Path) -> StableDiffusion:
 
 @pytest.fixture(scope="module")
 def runner(family: StableDiffusion) -> Runner:
-    return Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+    return runner_of(family)
+
+
+def with_control(tiny_folder: Path, tmp_path: Path, **changes: Any) -> Path:
+    """A model's folder with one control of these settings."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    save_control(folder / "controlnet", 1, **changes)
+    return folder
 
 
 def drawing(side: int = 128) -> np.ndarray:
@@ -112,33 +96,11 @@ def stock(folder: Path, family: StableDiffusion, request: Job, kind: str = "") -
         safety_checker=None,
         feature_extractor=None,
     )
-    pipeline.set_progress_bar_config(disable=True)
     # Its image processors go by the autoencoder's count of blocks, which the tiny one hides.
     pipeline.vae_scale_factor = 16
-    lines = Image.frombytes("L", (request.width, request.height), steer.image.data).convert("RGB")
-    arguments: dict[str, Any] = {"image": lines}
-    if request.image is not None:
-        pixels = np.frombuffer(request.image.data, np.uint8).reshape(request.height, -1, 4)
-        arguments = {
-            "image": Image.fromarray(pixels[..., :3]),
-            "control_image": lines,
-            "strength": request.strength,
-        }
-    result = pipeline(
-        prompt=request.prompt,
-        negative_prompt=request.negative,
-        num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
-        generator=torch.Generator().manual_seed(request.seed),
-        controlnet_conditioning_scale=steer.strength,
-        control_guidance_start=steer.start,
-        control_guidance_end=steer.end,
-        height=request.height,
-        width=request.width,
-        output_type="latent",
-        **arguments,
-    )
-    return result.images[0]
+    name = "image" if request.image is None else "control_image"
+    given = steering(steer, name) | {"negative_prompt": request.negative}
+    return latents_of(pipeline, request, **given)
 
 
 def test_m9_controls_are_listed_by_their_folders_and_the_word_in_their_names(
@@ -230,14 +192,12 @@ def test_g43_rows_with_and_without_a_control_share_a_forward_undisturbed(
 def test_g43_a_control_that_goes_wrong_spoils_only_its_own_rows(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_folder, folder)
-    save_control(folder / "controlnet", 1)
+    folder = with_control(tiny_folder, tmp_path)
     family = loaded(folder)
-    network = family.take_control("controlnet")
+    network = family.take_control("controlnet").module
     with torch.no_grad():
         next(network.controlnet_mid_block.parameters()).fill_(torch.nan)
-    runner = Runner(family, Tables(family.scheduler_config), fit(family, 4)[0])
+    runner = runner_of(family)
 
     good, bad = run(runner, [job(steps=2), job(steps=2, control=control())])
 
@@ -251,41 +211,11 @@ def test_f1_a_control_counts_for_the_part_of_the_steps_that_it_steers(runner: Ru
 
     steered = runner.prepare(job(steps=10, control=control())).control
     assert steered is not None
-    assert 0 < steered.cost < 10
-    assert cost(control=control()) == pytest.approx((1 + steered.cost) * cost())
-    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx(
-        (1 + 0.4 * steered.cost) * cost()
-    )
+    more = steered.steering.control.cost
+    assert 0 < more < 10
+    assert cost(control=control()) == pytest.approx((1 + more) * cost())
+    assert cost(control=control(start=0.2, end=0.6)) == pytest.approx((1 + 0.4 * more) * cost())
     assert cost(control=control(end=0.0)) == cost()
-
-
-@pytest.mark.parametrize(("kind", "cells", "part"), [("sd1", 64, 0.353), ("sdxl", 128, 0.447)])
-def test_f1_a_control_costs_what_its_arithmetic_is_beside_the_model_s(
-    kind: str, cells: int, part: float
-) -> None:
-    from diffusers import ControlNetModel, UNet2DConditionModel
-
-    folder = Path(controls.__file__).parent / kind / "unet"
-    with torch.device("meta"):
-        unet: Any = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
-        network: Any = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
-
-    assert unet.config.sample_size == cells
-    assert control_cost(unet, network, 8) == pytest.approx(part, abs=0.001)
-
-
-def test_f1_arithmetic_is_counted_as_torch_counts_it() -> None:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    layers = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(2), torch.nn.Linear(36, 5)
-    )
-    with torch.no_grad(), flops._Counter() as ours:
-        layers(torch.ones(2, 3, 8, 8))
-    with FlopCounterMode(display=False) as theirs:
-        layers(torch.ones(2, 3, 8, 8))
-
-    assert ours.flops == theirs.get_total_flops() > 0
 
 
 def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner: Runner) -> None:
@@ -305,10 +235,49 @@ def test_g43_a_masked_picture_is_steered_by_the_same_part_of_the_control(runner:
     x, y, width, height = painting.region.box
     assert (width, height) != (512, 512)
     assert painting.control is not None
-    seen = painting.control.steering.image
+    steering = painting.control.steering
     cut = Image.fromarray(lines).convert("RGB").crop((x, y, x + width, y + height))
-    resized = np.asarray(cut.resize(painting.region.size, Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal((seen * 255).round().permute(1, 2, 0).numpy(), resized)
+    resized = np.array(cut.resize(painting.region.size, Image.Resampling.BICUBIC))
+    pixels = torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(steering.seen, steering.control.see(pixels, None)[0])
+
+
+def test_g43_what_steers_is_encoded_once_for_all_steps(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+
+    folder = with_control(tiny_folder, tmp_path)
+    family = loaded(folder)
+    runner = runner_of(family)
+    family.take_control("controlnet")
+    seen: list[tuple[int, ...]] = []
+    embed = ControlNetConditioningEmbedding.forward
+
+    def noted(self: Any, conditioning: Tensor) -> Tensor:
+        seen.append(tuple(conditioning.shape))
+        return embed(self, conditioning)
+
+    monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", noted)
+    run(runner, [job(steps=4, control=control())])
+
+    assert seen == [(1, 3, 128, 128)]
+
+
+def test_g43_a_control_that_takes_blue_first_is_given_it_so(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = with_control(tiny_folder, tmp_path, controlnet_conditioning_channel_order="bgr")
+    family = loaded(folder)
+    runner = runner_of(family)
+    lines = np.zeros((128, 128, 3), np.uint8)
+    lines[40:60, :, 0] = 255
+    request = job(control=Control(name="controlnet", image=picture(lines)), steps=3)
+
+    (ours,) = run(runner, [request])
+
+    assert relative_error(ours, stock(folder, family, request)) < 1e-4
 
 
 def test_g43_loading_a_control_leaves_the_number_format_of_others_alone(
@@ -323,10 +292,10 @@ def test_g43_loading_a_control_leaves_the_number_format_of_others_alone(
         meanwhile.append(torch.get_default_dtype())
 
     monkeypatch.setattr(torch, "set_default_dtype", noted)
-    network = family.take_control("controlnet")
+    module = family.take_control("controlnet").module
 
     assert set(meanwhile) <= {torch.float32}
-    assert network.dtype == torch.bfloat16
+    assert module.dtype == torch.bfloat16
 
 
 def test_m9_only_controls_that_were_listed_are_known(runner: Runner) -> None:
@@ -363,9 +332,7 @@ def test_m9_a_control_that_a_job_still_uses_is_not_loaded_twice(
 def test_m9_a_control_for_another_model_says_what_was_expected(
     tiny_folder: Path, tmp_path: Path, change: dict[str, Any], expected: str
 ) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_folder, folder)
-    save_control(folder / "controlnet", 1, **change)
+    folder = with_control(tiny_folder, tmp_path, **change)
     lines: list[str] = []
 
     assert loaded(folder, lines).controls == ()
@@ -399,9 +366,7 @@ def test_m9_a_control_that_is_no_controlnet_or_has_only_a_pickle_is_left_out(
 def test_m9_a_control_whose_config_is_no_object_is_left_out(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_folder, folder)
-    save_control(folder / "controlnet", 1)
+    folder = with_control(tiny_folder, tmp_path)
     (folder / "controlnet" / "config.json").write_text("[1]")
     lines: list[str] = []
 

@@ -222,13 +222,25 @@ def test_g7_one_bad_row_fails_alone_and_its_mates_go_on(harness: Harness) -> Non
     assert "matrix is cursed" in failed.reason
 
 
-def test_g7_a_batch_out_of_memory_is_split_and_the_limit_remembered(harness: Harness) -> None:
+def test_g7_a_batch_out_of_memory_is_split_and_the_limit_remembered(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = [job(steps=4) for _ in range(4)]
+    prepare, prepared = harness.runner.prepare, threading.Event()
+
+    def noted(request: Job) -> Painting:
+        painting = prepare(request)
+        if request.id == jobs[-1].id:
+            prepared.set()
+        return painting
 
     def sabotage(plan: StepPlan) -> None:
+        # On a busy machine the first would be done before the last is there.
+        assert prepared.wait(TIMEOUT_S)
         if plan.rows > 2:
             raise torch.OutOfMemoryError("no")
 
+    monkeypatch.setattr(harness.runner, "prepare", noted)
     harness.runner.sabotage = sabotage
     for request in jobs:
         harness.engine.submit(request)
@@ -307,6 +319,18 @@ def test_p7_a_device_that_failed_ends_the_worker_whichever_thread_finds_out(
 
         assert "illegal memory access" in harness.crashes.get(timeout=TIMEOUT_S)
         harness.engine.close()
+
+
+def test_p7_the_thread_that_encodes_previews_may_find_out(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_batch: PreviewBatch) -> None:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(PreviewBatch, "wait", fail)
+    harness.engine.submit(job(steps=2))
+
+    assert "illegal memory access" in harness.crashes.get(timeout=TIMEOUT_S)
 
 
 def test_g6_a_step_that_outlasts_the_closing_is_no_crash(
@@ -412,9 +436,9 @@ def test_f14_a_step_waits_no_longer_for_ever_more_who_come(
         asked.append(job(steps=1))
         engine._just_come.add(asked[-1].id)
         if len(asked) < 1_000:
-            engine._post(ask)
+            engine._inbox.post(ask)
 
-    engine._inbox.append(ask)
+    engine._inbox.post(ask)
     engine._just_come.add(JobId("first"))
     engine._await_just_come()
 
@@ -535,6 +559,33 @@ def test_m13_models_are_switched_without_a_lost_job(two: Harness) -> None:
         Counter({Done: 9}),
     )
     assert any(isinstance(event, Loaded) and event.model.id == "second" for event in two.seen)
+
+
+def test_m13_a_model_stays_while_anything_is_done_with_it_for_a_job_that_has_ended(
+    two: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preparing, go_on = threading.Event(), threading.Event()
+    prepare = two.runner.prepare
+
+    def held(request: Job) -> Painting:
+        preparing.set()
+        assert go_on.wait(TIMEOUT_S)
+        return prepare(request)
+
+    monkeypatch.setattr(two.runner, "prepare", held)
+    request, other = job(steps=2), job(model="second", steps=2)
+    two.engine.submit(request)
+    assert preparing.wait(TIMEOUT_S)
+    two.engine.cancel(request.id)
+    two.engine.submit(other)
+    # The answer comes when all that was asked before is done.
+    two.engine.load("third")
+    while not isinstance(two.next(), NotLoaded):
+        pass
+
+    assert two.engine._library._in_use(["first"])
+    go_on.set()
+    assert isinstance(two.until_ended(other)[other.id], Done)
 
 
 def test_m12_a_job_for_a_model_that_is_not_listed_fails_with_the_list(two: Harness) -> None:

@@ -16,64 +16,35 @@ from torch.nn import functional
 from gpu.api import Control
 from gpu.hires import composed_at
 from gpu.inpaint import Region
-from gpu.models.family import LoadOptions
-from gpu.models.load import load
-from gpu.previews import fit
-from gpu.runner import Runner
-from gpu.samplers.table import Tables
 from gpu.sched.work import Seat, StepPlan
+from tests.gpu.kinds import TOLERANCE, model_of
 from tests.gpu.parity import opened, relative_error, stock
 from tests.gpu.pictures import gradient, job, open_png, picture
-from tests.gpu.tiny_flows import save_flux
-from tests.gpu.tiny_unets import save_sd, save_sdxl, save_xl_extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from gpu.api import Job
     from gpu.painting import Painting
+    from gpu.runner import Runner
+    from tests.gpu.kinds import Model
 
 SMALL, LARGE = 128, 192
 STRENGTH = 0.6
-TOLERANCE = 1e-4
-
-
-class Model:
-    """A tiny model of 128 pixels, and a runner of ours."""
-
-    def __init__(self, kind: str, folder: Path) -> None:
-        match kind:
-            case "sd":
-                save_sd(folder, seed=1, v_prediction=True)
-            case "sd-fill":
-                save_sd(folder, seed=2, v_prediction=False, fills=True)
-            case "sdxl":
-                save_sdxl(folder, seed=3)
-                save_xl_extras(folder)
-            case "flux":
-                save_flux(folder, guided=True)
-        self.folder = folder
-        self.family = load(LoadOptions(folder, torch.device("cpu"), torch.float32), lambda _: None)
-        # FLUX.1 doesn't say its own, and the real ones would take long.
-        self.family.native_px = SMALL
-        self.tables = Tables(self.family.scheduler_config, self.family.pace)
-        self.runner = Runner(self.family, self.tables, fit(self.family, 4)[0])
-
-    def pipeline(self, name: str, request: Job, **parts: Any) -> Any:
-        import diffusers
-
-        if not name.startswith("Flux"):
-            parts["scheduler"] = self.tables.scheduler(request.sampler, request.steps)
-        if name.startswith("StableDiffusion") and "XL" not in name:
-            parts["safety_checker"] = None
-        return getattr(diffusers, name).from_pretrained(self.folder, **parts)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
+    """Models of 128 pixels."""
     root = tmp_path_factory.mktemp("hires")
-    return cache(lambda kind: Model(kind, root / kind))
+
+    def model(kind: str) -> Model:
+        made = model_of(kind, root / kind)
+        # FLUX.1 doesn't say its own, and the real ones would take long.
+        made.family.native_px = SMALL
+        return made
+
+    return cache(model)
 
 
 def large(**fields: Any) -> Job:
@@ -120,7 +91,7 @@ def by_hand(model: Model, names: tuple[str, str], request: Job, **more: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("kind", "sampler"), [("sd", "euler_a"), ("sd", "heun"), ("sdxl", "dpmpp_2m")]
+    ("kind", "sampler"), [("sd2-v", "euler_a"), ("sd2-v", "heun"), ("sdxl", "dpmpp_2m")]
 )
 def test_g49_two_passes_are_text_to_image_and_then_image_to_image(
     models: Callable[[str], Model], kind: str, sampler: Any
@@ -139,7 +110,7 @@ def test_g49_two_passes_are_text_to_image_and_then_image_to_image(
 def test_g49_flow_matching_shifts_the_steps_of_each_pass_by_its_size(
     models: Callable[[str], Model],
 ) -> None:
-    model = models("flux")
+    model = models("flux-dev")
     request = large(sampler="euler")
 
     (ours,) = paint(model.runner, [request])
@@ -203,7 +174,7 @@ def test_g49_empty_parts_that_the_first_pass_filled_are_painted_over(
     pixels[:, LARGE // 2 :, 3] = 0
     request = large(image=picture(pixels))
 
-    (ours,) = paint(models("sd").runner, [request])
+    (ours,) = paint(models("sd2-v").runner, [request])
 
     assert ours.blend is not None
     known = ours.blend.free_from[0, 0] > 0
@@ -226,9 +197,7 @@ def test_g49_adapters_and_a_control_of_each_size_go_along(models: Callable[[str]
 
     def pipeline(task: str) -> Any:
         name = f"StableDiffusionXLControlNet{task}Pipeline"
-        made = model.pipeline(name, request, controlnet=network)
-        made.load_lora_weights(model.folder / "loras" / "kohya.safetensors", "kohya")
-        return made
+        return model.pipeline(name, request, controlnet=network)
 
     scale = {"controlnet_conditioning_scale": 0.8}
     small = opened(seen).resize((SMALL, SMALL), Image.Resampling.BICUBIC)
@@ -242,7 +211,7 @@ def test_g49_adapters_and_a_control_of_each_size_go_along(models: Callable[[str]
 def test_g49_each_pass_shares_forwards_with_others_of_its_size(
     models: Callable[[str], Model],
 ) -> None:
-    runner = models("sd").runner
+    runner = models("sd2-v").runner
     jobs = [
         large(seed=1),
         large(seed=2, hires_strength=0.3, guidance=1.0),
@@ -261,7 +230,7 @@ def test_g49_each_pass_shares_forwards_with_others_of_its_size(
 def test_g49_what_is_not_larger_than_the_model_or_does_not_ask_takes_one_pass(
     models: Callable[[str], Model], fields: dict[str, Any]
 ) -> None:
-    painting = models("sd").runner.prepare(large(**fields))
+    painting = models("sd2-v").runner.prepare(large(**fields))
 
     assert painting.refinement is None
     assert painting.region.size == (painting.latents.shape[2] * 8, painting.latents.shape[1] * 8)
@@ -269,7 +238,7 @@ def test_g49_what_is_not_larger_than_the_model_or_does_not_ask_takes_one_pass(
 
 
 def test_g49_the_second_pass_is_charged_by_its_pixels(models: Callable[[str], Model]) -> None:
-    runner = models("sd").runner
+    runner = models("sd2-v").runner
     control_free = runner.prepare(large(width=256, height=256, hires_strength=0.6))
 
     assert control_free.demand.cost == 2 * 16 * 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,38 +17,20 @@ from gpu.models.quantised import kept_bytes
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables
+from tests.gpu.kinds import CONTROLS
 from tests.gpu.parity import SIDE, relative_error, run, task
 from tests.gpu.pictures import gradient, picture
-from tests.gpu.tiny_flows import save_flux, save_z_image
-from tests.gpu.tiny_unets import save_sdxl, save_xl_extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from gpu.models.family import Weights
+    from tests.gpu.kinds import Model
 
-KINDS = ("sdxl", "flux", "z-image")
+KINDS = ("sdxl", "flux-dev", "z-image")
 MOST: dict[Weights, float] = {"int8": 0.02, "int4": 0.2}
 """How far latents may differ from those of full weights: tiny layers have few to average over."""
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    root = tmp_path_factory.mktemp("quantised")
-
-    def folder(kind: str) -> Path:
-        match kind:
-            case "sdxl":
-                save_sdxl(root / kind, seed=3)
-                save_xl_extras(root / kind)
-            case "flux":
-                save_flux(root / kind, guided=True)
-            case "z-image":
-                save_z_image(root / kind)
-        return root / kind
-
-    return cache(folder)
 
 
 def loaded(folder: Path, weights: Weights, lines: list[str] | None = None) -> Runner:
@@ -62,9 +43,9 @@ def loaded(folder: Path, weights: Weights, lines: list[str] | None = None) -> Ru
 @pytest.mark.parametrize("weights", MOST)
 @pytest.mark.parametrize("kind", KINDS)
 def test_m15_weights_in_fewer_bits_make_nearly_the_same_picture(
-    folders: Callable[[str], Path], kind: str, weights: Weights
+    models: Callable[[str], Model], kind: str, weights: Weights
 ) -> None:
-    full, small = (loaded(folders(kind), each) for each in ("full", weights))
+    full, small = (loaded(models(kind).folder, each) for each in ("full", weights))
     request = task("inpaint", sampler="euler", steps=3)
 
     (exact,), (rough,) = (run(runner, [request]) for runner in (full, small))
@@ -79,9 +60,9 @@ def test_m15_weights_in_fewer_bits_make_nearly_the_same_picture(
 
 @pytest.mark.parametrize(("weights", "part"), [("int8", 1 / 4), ("int4", 1 / 8)])
 def test_m15_linear_layers_take_a_part_of_the_memory_that_they_took(
-    folders: Callable[[str], Path], weights: Weights, part: float
+    models: Callable[[str], Model], weights: Weights, part: float
 ) -> None:
-    family: Any = loaded(folders("sdxl"), weights)._family
+    family: Any = loaded(models("sdxl").folder, weights)._family
     layers = [m for m in family._unet.modules() if isinstance(m, nn.Linear)]
 
     kept = sum(kept_bytes(layer.weight) for layer in layers)
@@ -92,10 +73,29 @@ def test_m15_linear_layers_take_a_part_of_the_memory_that_they_took(
 
 
 @pytest.mark.parametrize("weights", MOST)
-def test_m15_adapters_and_controls_work_on_small_weights_too(
-    folders: Callable[[str], Path], weights: Weights
+@pytest.mark.parametrize("kind", CONTROLS)
+def test_m15_controls_of_transformers_are_kept_in_few_bits_too(
+    models: Callable[[str], Model], kind: str, weights: Weights
 ) -> None:
-    full, small = (loaded(folders("sdxl"), each) for each in ("full", weights))
+    lines = np.zeros((SIDE, SIDE), np.uint8)
+    lines[10:16, 8:-8] = 255
+    full, small = (loaded(models(kind).folder, each) for each in ("full", weights))
+    for name in CONTROLS[kind]:
+        steered = Control(name=name, image=picture(lines))
+        request = task("txt2img", control=steered, sampler="euler", steps=2)
+
+        (exact,), (rough,) = (run(runner, [request]) for runner in (full, small))
+
+        assert 0 < relative_error(rough, exact) < MOST[weights]
+        sizes = [runner._family.take_control(name).num_bytes for runner in (full, small)]
+        assert sizes[1] < 0.6 * sizes[0]
+
+
+@pytest.mark.parametrize("weights", MOST)
+def test_m15_adapters_and_controls_work_on_small_weights_too(
+    models: Callable[[str], Model], weights: Weights
+) -> None:
+    full, small = (loaded(models("sdxl").folder, each) for each in ("full", weights))
     seen = picture(np.ascontiguousarray(gradient(SIDE)[..., :3]))
     control = Control(name="controlnet", image=seen, strength=0.8)
     request = task("txt2img", sampler="euler", steps=3, loras={"kohya": 1.0}, control=control)
@@ -108,12 +108,12 @@ def test_m15_adapters_and_controls_work_on_small_weights_too(
 
 
 def test_m15_without_the_library_weights_stay_whole_and_a_line_says_so(
-    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    models: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = loaded(folders("sdxl"), "full")
+    full = loaded(models("sdxl").folder, "full")
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     lines: list[str] = []
-    whole = loaded(folders("sdxl"), "int4", lines)
+    whole = loaded(models("sdxl").folder, "int4", lines)
     request = task("txt2img", sampler="euler", steps=2)
 
     (line,) = [line for line in lines if "weights can't" in line]

@@ -12,7 +12,7 @@ from torch import Tensor
 from gpu.api import Sampler
 from gpu.samplers.table import SamplerError, Table, Tables
 from gpu.samplers.update import advance, guide, recall
-from tests.gpu.conftest import EPSILON, V_PREDICTION
+from tests.gpu.tiny_parts import EPSILON, V_PREDICTION
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 CONFIGS = {

@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
 
-from tests.gpu.conftest import EPSILON, V_PREDICTION, save_tokenizer
+from tests.gpu.tiny_controls import enlivened
+from tests.gpu.tiny_parts import (
+    EPSILON,
+    EULER,
+    V_PREDICTION,
+    autoencoder,
+    save_pipeline,
+    text_config,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LENGTH = 12
-EULER: dict[str, Any] = {
-    "_class_name": "EulerDiscreteScheduler",
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "prediction_type": "epsilon",
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-}
+_ABSENT = ("safety_checker", "feature_extractor")
+
+
+def save_like_embedded(folder: Path) -> None:
+    """16 pixels a cell, 16 channels, v-prediction, zero-terminal SNR."""
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    vae: Any = AutoencoderTiny(
+        latent_channels=16,
+        encoder_block_out_channels=(8, 8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8, 8),
+        num_encoder_blocks=(1, 1, 1, 1, 1),
+        num_decoder_blocks=(1, 1, 1, 1, 1),
+    )
+    told = {"addition_embed_type": "text", "addition_embed_type_num_heads": 4}
+    _save_small(folder, vae, V_PREDICTION, sample_size=8, channels=16, **told)
+
+
+def save_like_sd1(folder: Path) -> None:
+    """Four pixels a cell, 4 channels, predicts noise; its autoencoder has a posterior."""
+    torch.manual_seed(0)
+    _save_small(folder, autoencoder(4, num_levels=3), EPSILON, sample_size=16, channels=4)
+
+
+def _save_small(
+    folder: Path, vae: Any, scheduler: dict[str, Any], *, channels: int, **settings: Any
+) -> None:
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    unet = UNet2DConditionModel(
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        attention_head_dim=2,
+        cross_attention_dim=32,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        **settings,
+    )
+    encoder = CLIPTextModel(text_config(num_layers=2))
+    parts = {"unet": unet, "vae": vae, "text_encoder": encoder}
+    save_pipeline(folder, "StableDiffusionPipeline", parts, scheduler, _ABSENT)
 
 
 def save_sd(folder: Path, *, seed: int, v_prediction: bool, fills: bool = False) -> None:
@@ -49,37 +91,6 @@ def save_sdxl(folder: Path, *, seed: int, fills: bool = False, consistency: bool
     _save(folder, "StableDiffusionXLPipeline", unet, EULER, 2)
 
 
-def text_config(width: int = 32) -> Any:
-    from transformers import CLIPTextConfig
-
-    return CLIPTextConfig(
-        vocab_size=56,
-        hidden_size=width,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        max_position_embeddings=LENGTH,
-        projection_dim=24,
-        bos_token_id=52,
-        eos_token_id=53,
-        pad_token_id=53,
-    )
-
-
-def autoencoder(channels: int, **settings: Any) -> Any:
-    """Eight pixels a cell, as all but the embedded model have it."""
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
-        latent_channels=channels,
-        block_out_channels=(8, 8, 8, 8),
-        norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        **settings,
-    )
-
-
 def save_xl_extras(folder: Path) -> None:
     """An adapter under kohya-ss's names, one under PEFT's, and a control."""
     from diffusers import ControlNetModel, UNet2DConditionModel
@@ -98,13 +109,7 @@ def save_xl_extras(folder: Path) -> None:
     save_file(peft, folder / "loras" / "peft.safetensors")
     torch.manual_seed(5)
     unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet")
-    control: Any = ControlNetModel.from_unet(unet)
-    with torch.no_grad():
-        for parameter in control.parameters():
-            # What is new in a ControlNet starts at zero and would do nothing.
-            if not parameter.any():
-                parameter.copy_(torch.randn(parameter.shape) / 4)
-    control.save_pretrained(folder / "controlnet")
+    enlivened(ControlNetModel.from_unet(unet)).save_pretrained(folder / "controlnet")
 
 
 def _branch(stem: str, down: str, up: str, taken: int, given: int = 0) -> dict[str, torch.Tensor]:
@@ -134,26 +139,10 @@ def _unet(in_channels: int, *, text_width: int, **settings: Any) -> Any:
     )
 
 
-def _save(folder: Path, name: str, unet: Any, scheduler: dict[str, Any], encoders: int) -> None:
+def _save(folder: Path, name: str, unet: Any, scheduler: dict[str, Any], num_encoders: int) -> None:
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    unet.save_pretrained(folder / "unet")
-    autoencoder(4).save_pretrained(folder / "vae")
-    index: dict[str, Any] = {
-        "_class_name": name,
-        "_diffusers_version": "0.42.0",
-        "scheduler": ["diffusers", scheduler["_class_name"]],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "safety_checker": [None, None],
-        "feature_extractor": [None, None],
-    }
-    classes = (CLIPTextModel, CLIPTextModelWithProjection)
-    for cls, end in list(zip(classes, ("", "_2"), strict=True))[:encoders]:
-        cls(text_config()).save_pretrained(folder / f"text_encoder{end}")
-        save_tokenizer(folder / f"tokenizer{end}", LENGTH)
-        index[f"text_encoder{end}"] = ["transformers", cls.__name__]
-        index[f"tokenizer{end}"] = ["transformers", "CLIPTokenizer"]
-    (folder / "scheduler").mkdir()
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
-    (folder / "model_index.json").write_text(json.dumps(index))
+    parts: dict[str, Any] = {"unet": unet, "vae": autoencoder(4)}
+    encoders = (("text_encoder", CLIPTextModel), ("text_encoder_2", CLIPTextModelWithProjection))
+    parts |= {part: cls(text_config()) for part, cls in encoders[:num_encoders]}
+    save_pipeline(folder, name, parts, scheduler, _ABSENT)

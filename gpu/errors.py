@@ -1,0 +1,36 @@
+"""What errors of torch and of models mean, and how people are told of them."""
+
+from __future__ import annotations
+
+import torch
+
+from gpu.models.family import ModelError
+
+
+def is_fatal(error: Exception) -> bool:
+    """A CUDA device that reported an error answers nothing any more: start the process anew."""
+    return isinstance(error, torch.AcceleratorError) and not isinstance(
+        error, torch.OutOfMemoryError
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """On a CPU torch's allocator raises a plain RuntimeError."""
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def reason_of(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "the picture needs more memory than this machine has: make the frame smaller"
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"the model failed on this picture ({type(error).__name__}: {error}); try other settings"
+
+
+def why_not_loaded(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    if is_out_of_memory(error):
+        return "the model needs more memory than is free: choose a smaller one"
+    return f"the model can't be loaded ({type(error).__name__}: {error}): choose another"
