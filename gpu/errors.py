@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from gpu.models.family import ModelError
+
+class ModelError(Exception):
+    """The model can't be loaded; the message says what was expected and what to do."""
 
 
 def is_fatal(error: Exception) -> bool:

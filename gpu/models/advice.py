@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from gpu.api import Sampler
-from gpu.models.family import ModelError
+from gpu.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gpu.models.family import ModelError
+from gpu.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

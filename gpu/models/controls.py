@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from gpu.api import ControlInfo, ControlKind
+from gpu.errors import ModelError
 from gpu.models.checkpoint import check_component
-from gpu.models.family import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

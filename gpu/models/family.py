@@ -25,10 +25,6 @@ Report = Callable[[str], None]
 """Takes one line for people who wait or watch the log."""
 
 
-class ModelError(Exception):
-    """The model can't be loaded; the message says what was expected and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     path: Path

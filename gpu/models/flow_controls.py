@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gpu.errors import ModelError
 from gpu.models.controls import Steered, require
-from gpu.models.family import ControlNet, ModelError, Row
+from gpu.models.family import ControlNet, Row
 from gpu.models.flops import flops_of, twin
 from gpu.models.packing import PATCH, packed
 from gpu.models.parts import load_part, weight_bytes

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gpu.errors import ModelError
 from gpu.models.autoencoder import CLASSES, autoencoder_dtype
 from gpu.models.checkpoint import check_component, read_shapes
-from gpu.models.family import ModelError
 from gpu.models.parts import load_part, load_tokenizer, quieten, read_json, require_classes
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu.errors import ModelError
 from gpu.models import flux, stable_diffusion, stable_diffusion_3, stable_diffusion_xl, z_image
 from gpu.models.checkpoint import read_shapes, require_safetensors
-from gpu.models.family import ModelError
 from gpu.models.parts import part_classes
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gpu.errors import ModelError
 from gpu.models.checkpoint import require_safetensors
-from gpu.models.family import ModelError
 from gpu.models.lora_names import of_transformer, of_unet
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gpu.errors import ModelError
 from gpu.models.checkpoint import check_tokenizer
-from gpu.models.family import ModelError
 from gpu.models.quantised import kept_bytes
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from gpu.api import MODEL_ID, ModelListing, Name
-from gpu.models.family import ModelError
+from gpu.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

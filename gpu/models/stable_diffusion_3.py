@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from gpu.errors import ModelError
 from gpu.models.advice import Advice
-from gpu.models.family import ModelError, Reading, Words
+from gpu.models.family import Reading, Words
 from gpu.models.flow import FlowFamily, PlainReader, padded_ids, shift
 from gpu.models.flow_controls import SD3Controls
 from gpu.models.flow_parts import Parts, load_parts

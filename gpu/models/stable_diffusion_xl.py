@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from gpu.errors import ModelError
 from gpu.models.autoencoder import CLASSES, autoencoder_dtype
 from gpu.models.checkpoint import check_component
-from gpu.models.family import ModelError, Reading, Words
+from gpu.models.family import Reading, Words
 from gpu.models.parts import (
     INDEX,
     load_part,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gpu.errors import ModelError
 from gpu.models.controls import require
-from gpu.models.family import ControlNet, ModelError
+from gpu.models.family import ControlNet
 from gpu.models.flops import flops_of, twin
 from gpu.models.parts import load_part, weight_bytes
 from gpu.models.quantised import quantise

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gpu.errors import ModelError
 from gpu.models.advice import Advice, read_advice
-from gpu.models.family import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,7 +26,7 @@ from gpu.api import (
     Started,
 )
 from gpu.engine import Engine
-from gpu.models.family import ModelError
+from gpu.errors import ModelError
 from gpu.previews import fit
 from gpu.runner import PreviewBatch, Runner
 from gpu.samplers.table import Tables

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gpu.api import ModelListing
+from gpu.errors import ModelError
 from gpu.loader import Loader
-from gpu.models.family import LoadOptions, ModelError
+from gpu.models.family import LoadOptions
 from gpu.models.load import load
 from gpu.models.registry import read_registry
 from tests.gpu import original_flows, original_names

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gpu.api import JobId
-from gpu.models.family import ModelError
+from gpu.errors import ModelError
 from tests.gpu.shelves import Models
 
 if TYPE_CHECKING:

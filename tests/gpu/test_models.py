@@ -13,9 +13,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
+from gpu.errors import ModelError
 from gpu.models import text
 from gpu.models.checkpoint import is_pickle, is_safetensors
-from gpu.models.family import LoadOptions, ModelError
+from gpu.models.family import LoadOptions
 from gpu.models.load import load
 from gpu.models.single_file import MERGES, clip_tokenizer
 from gpu.models.stable_diffusion import StableDiffusion

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu.models.family import ModelError
+from gpu.errors import ModelError
 from gpu.models.registry import only, read_registry
 
 EMBEDDED = Path("/models/embedded")

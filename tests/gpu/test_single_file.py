@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gpu.errors import ModelError
 from gpu.models import single_file, stable_diffusion, stable_diffusion_xl
-from gpu.models.family import LoadOptions, ModelError, Row
+from gpu.models.family import LoadOptions, Row
 from gpu.models.load import load
 from tests.gpu import original_names
 
