@@ -11,12 +11,13 @@ from server.core.ids import NOBODY, Epoch
 from server.core.messages import Applied, Moment, Snapshot
 from server.core.records import Put, Record
 from server.core.replica import Replica
-from server.core.room import Entry, Room, Taken
+from server.core.room import Room, Taken
 from server.core.snapshots import in_portions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from server.core.entries import Entry
     from server.core.ids import RoomId
     from server.core.limits import RoomLimits
     from server.storage.base import Journal

@@ -38,7 +38,7 @@ from server.core.messages import (
 )
 from server.core.messages import Cancel as CancelRequest
 from server.core.moderation import Decider, founded
-from server.core.room import Entry, Request, Room, Settled, Taken
+from server.core.room import Request, Room, Settled, Taken
 from server.core.snapshots import in_portions
 from server.ledger import Ledger
 from server.net.outbox import Packet
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from server.core.access import Grant, Standing
+    from server.core.entries import Entry
     from server.core.records import Change, Record
     from server.core.session import Relay
     from server.ports import GenerationPort

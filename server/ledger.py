@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from server.core.closings import NOT_SAVED_REASON
 from server.core.errors import StoreError
-from server.core.room import Entry, Room
+from server.core.room import Room
 from server.core.tail import Tail, entry_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from server.core.entries import Entry
     from server.core.ids import RoomId
     from server.core.limits import RoomLimits
     from server.storage.base import Opened

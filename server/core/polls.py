@@ -26,8 +26,8 @@ from server.core.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from server.core.entries import Entry
     from server.core.ids import PersonId
-    from server.core.room import Entry
 
 POLL_ID = ":poll:room"
 _BALLOT = ":ballot:"

@@ -19,6 +19,7 @@ from server.core import access, choosing, moderation, polls, schema, talk, undo
 from server.core.access import EDITOR, Standing
 from server.core.canvas import Canvas, Draft, TextEdit
 from server.core.deeds import Clear, TakeBack
+from server.core.entries import Entry, EntryKind
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId, Seq
 from server.core.limits import RoomLimits
@@ -44,19 +45,7 @@ if TYPE_CHECKING:
 
 READ_ONLY = frozenset({"id", "by", "type"})
 
-EntryKind = Literal["op", "undo", "redo", "made", "sweep"]
 Request = Op | Undo | Redo | Accept | Discard | Vote
-
-
-class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One op as the journal keeps it: the changes that had an effect, and how they came."""
-
-    seq: int
-    id: str
-    by: str
-    kind: EntryKind
-    at_ms: int
-    changes: list[Change]
 
 
 class Taken(msgspec.Struct, frozen=True):

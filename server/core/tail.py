@@ -10,7 +10,7 @@ from server.core.schema import change_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from server.core.room import Entry
+    from server.core.entries import Entry
 
 MAX_TAIL_BYTES = 16 * 1024 * 1024
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from server.core.entries import Entry
 from server.core.ids import Epoch, RoomId
 from server.core.messages import DiskState
-from server.core.room import Entry, RoomState
+from server.core.room import RoomState
 
 if TYPE_CHECKING:
     from server.core.records import Record

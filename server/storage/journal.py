@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
+    from server.core.entries import Entry
     from server.core.messages import DiskState
     from server.core.records import Record
-    from server.core.room import Entry, RoomState
+    from server.core.room import RoomState
 
 MAX_WAITING = 2_000
 KEEP_ENTRIES = 2_000

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
+from server.core.entries import Entry
 from server.core.errors import StoreError
 from server.core.ids import Epoch, RoomId
-from server.core.room import Entry, RoomState
+from server.core.room import RoomState
 from server.core.snapshots import decode_parts
 from server.storage import chain
 from server.storage.compaction import read_history

@@ -17,7 +17,7 @@ from server.storage import chain
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from server.core.room import Entry
+    from server.core.entries import Entry
 
 FORMAT = 2
 """What the tables and their contents look like; what is written otherwise isn't read."""

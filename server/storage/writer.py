@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from server.core.entries import Entry
 from server.core.ids import Epoch, RoomId
 from server.core.messages import DiskState
-from server.core.room import Entry, RoomState
+from server.core.room import RoomState
 from server.core.snapshots import encode_parts
 from server.storage import chain, compaction, tables
 from server.storage.disk import state_after

@@ -14,10 +14,11 @@ from server.core.access import STRANGER
 from server.core.ids import Epoch, PersonId, RoomId
 from server.core.limits import RoomLimits
 from server.core.messages import Ack, Applied, Generate, JoinReady, Resume
-from server.core.room import Entry, Room, RoomState
+from server.core.room import Room, RoomState
 from server.storage.base import Opened
 
 if TYPE_CHECKING:
+    from server.core.entries import Entry
     from server.core.messages import DiskState, ServerMessage
     from server.core.records import Record
     from server.core.replica import Replica

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 
@@ -45,7 +47,10 @@ from server.core.records import (
     Stroke,
     Timer,
 )
-from server.core.room import Entry, Room, Settled, Taken
+from server.core.room import Room, Settled, Taken
+
+if TYPE_CHECKING:
+    from server.core.entries import Entry
 
 ROOM = RoomId("r" * 22)
 ANN, BOB, CAT = PersonId("ann"), PersonId("bob"), PersonId("cat")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from server.core import snapshots
 from server.core.access import Standing
 from server.core.deeds import Clear, Deed, SetLock, TakeBack
+from server.core.entries import Entry
 from server.core.errors import Refusal
 from server.core.ids import Epoch, PersonId, RoomId
 from server.core.limits import RoomLimits
@@ -32,7 +33,7 @@ from server.core.records import (
     Stroke,
 )
 from server.core.replica import Replica
-from server.core.room import Entry, Room, Settled, Taken
+from server.core.room import Room, Settled, Taken
 
 ROOM = RoomId("r" * 22)
 ANN, BOB = PersonId("ann"), PersonId("bob")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from server.core.entries import Entry
 from server.core.records import Change, Delete, Edit, Layer, Patch, Put, Stroke
-from server.core.room import Entry
 from server.core.tail import Tail, entry_bytes
 
 

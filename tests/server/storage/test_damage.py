@@ -36,8 +36,8 @@ from tests.server.storage.test_journal import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from server.core.entries import Entry
     from server.core.records import Record
-    from server.core.room import Entry
     from server.storage.base import Opened
 
 pytestmark = pytest.mark.anyio

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from server.core.entries import Entry
 from server.core.errors import StoreError
 from server.core.ids import Epoch, PersonId, RoomId
 from server.core.messages import Applied, Op
 from server.core.records import Layer, Put
 from server.core.replica import Replica
-from server.core.room import Entry, Room, Taken
+from server.core.room import Room, Taken
 from server.core.snapshots import PART_BYTES
 from server.storage import compaction, loading
 from server.storage.journal import SqliteJournal
