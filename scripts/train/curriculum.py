@@ -27,7 +27,7 @@ OTHER_SHAPES: Final[tuple[Shape, ...]] = (
 # One picture in so many is of another shape, and each step sees some of both. As steps of their
 # own, other shapes pull hard to one side, since they are known less well, and nothing pulls back in
 # time: the share of kinds that are told apart fell from .19 to .08 in 30,000 pictures.
-_SHAPED_SHARE: Final = 8
+_SHAPED_SHARE: Final = 16
 # How much more an error counts where a thing is. Most cells of a picture are background, which is
 # learnt in no time; small things would otherwise be learnt last.
 _THING_WEIGHT: Final = 3.0
@@ -85,7 +85,7 @@ class Curriculum:
             centred = size * 3 // 8
             return {"centred": centred, "placed": size - centred}
         # Most of what is placed is in the middle too, and is known by now.
-        centred = size // 12
+        centred = size // 6
         placed = size * 5 // 12
         return {"centred": centred, "placed": placed, "composed": size - centred - placed}
 

@@ -118,8 +118,9 @@ class Evaluation:
         figures["inpainting"] = found
         self._leave("inpainting", pictures)
         if (self.model / "controlnet").exists():
-            found, pictures = control(self.pipeline, self.model, self.device, self.judge, plain)
-            figures["control"] = found
+            figures["control"], pictures = control(
+                self.pipeline, self.model, self.device, self.judge, plain
+            )
             self._leave("control", pictures)
         for style in (
             s for s in EXTRA_STYLES if (self.model / "loras" / f"{s}.safetensors").exists()

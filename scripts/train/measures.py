@@ -28,7 +28,7 @@ from .colours import COLOURS
 from .control import scribble
 from .judge import Judge, accuracy
 from .places import SURROUNDINGS
-from .scenes import SIZE_PX, Scene, draw_scene
+from .scenes import SIZE_PX, Scene, draw_scene, loose_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,23 +240,44 @@ def control(
     device: Device,
     judge: Judge,
     requests: list[Request],
-) -> tuple[Figures, list[Picture]]:
-    """From lines and words: what is judged, and how far the picture's edges are the lines."""
+) -> tuple[dict[str, object], list[Picture]]:
+    """From lines and words: how far the picture's edges are the lines, and what is seen there.
+
+    Beside it, as `rendered` and `words_alone`, the same of the scenes themselves and of pictures
+    that never saw the lines: what could be reached, and what says nothing.
+    """
     net = ControlNetModel.from_pretrained(model, subfolder="controlnet").to(device.name)
     controlled = StableDiffusionControlNetPipeline(
         **pipeline.components, controlnet=net, requires_safety_checker=False
     )
     controlled.set_progress_bar_config(disable=True)
-    lines = [scribble(request.scene) for request in requests]
+    scenes = [request.scene for request in requests]
+    lines = [scribble(scene) for scene in scenes]
     calls: list[dict[str, object]] = [
         {"prompt": request.prompt, "image": Image.fromarray(line)}
         for request, line in zip(requests, lines, strict=True)
     ]
     pictures = _run(controlled, device, calls, Sampling())
-    figures = accuracy(judge, pictures, [request.scene for request in requests])
-    scores = [edge_f1(picture, line) for picture, line in zip(pictures, lines, strict=True)]
-    figures["edge_f1"] = float(np.mean(scores))
+    rendered = [draw_scene(scene, arrange=loose_layout) for scene in scenes]
+    blind = sample_pictures(pipeline, device, [request.prompt for request in requests], Sampling())
+    figures: dict[str, object] = {
+        **_along(judge, pictures, scenes, lines),
+        "rendered": _along(judge, rendered, scenes, lines),
+        "words_alone": _along(judge, blind, scenes, lines),
+    }
     return figures, [p for pair in zip(lines, pictures, strict=True) for p in pair]
+
+
+def _along(
+    judge: Judge, pictures: list[Picture], scenes: list[Scene], lines: list[Picture]
+) -> Figures:
+    """Positions aren't judged: captions don't say where the lines are."""
+    judged = accuracy(judge, pictures, scenes)
+    scores = [edge_f1(picture, line) for picture, line in zip(pictures, lines, strict=True)]
+    return {
+        "edge_f1": float(np.mean(scores)),
+        **{name: judged[name] for name in ("kind", "colour", "background")},
+    }
 
 
 def edge_f1(picture: Picture, lines: Picture, within_px: int = 3) -> float:

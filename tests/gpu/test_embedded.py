@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
-from gpu.api import Done, Failed, Job, Ready, Submit
+from gpu.api import Control, ControlInfo, Done, Failed, Job, Ready, Submit
 from gpu.worker import EMBEDDED
 from tests.gpu.pictures import job, open_png, picture
 from tests.gpu.worker_process import Worker
@@ -78,6 +79,23 @@ def test_g42_adapter_turns_its_own_picture_dark_and_no_other(worker: Worker, rea
     assert plain[:20].mean() > 190
     assert neon[:20].mean() < 80
     assert is_red(plain[112:144, 112:144])
+
+
+def test_g43_picture_follows_the_lines_that_somebody_drew(worker: Worker, ready: Ready) -> None:
+    lines = Image.new("RGB", (SIDE, SIDE))
+    ImageDraw.Draw(lines).ellipse((20, 20, 130, 130), outline="white", width=5)
+
+    (circle,) = paint(
+        worker,
+        ask(
+            "a red circle on a white background",
+            control=Control(name="controlnet", image=picture(np.asarray(lines))),
+        ),
+    )
+
+    assert ready.model.controls == (ControlInfo("controlnet", "scribble"),)
+    assert is_red(circle[60:90, 60:90])
+    assert circle[170:230, 170:230].mean() > 190
 
 
 def test_g5_masked_thing_appears_and_the_rest_stays(worker: Worker, ready: Ready) -> None:

@@ -41,9 +41,10 @@ def test_folder_is_small_and_holds_only_safetensors() -> None:
 
     assert folder_bytes(MODEL) <= LIMIT_BYTES
     assert suffixes <= {".json", ".safetensors", ".md", ".webp"}
-    # Text encoder, UNet, autoencoder, and an adapter for each extra style.
-    assert len(list(MODEL.rglob("*.safetensors"))) == 3 + len(EXTRA_STYLES)
+    # Text encoder, UNet, autoencoder, the control, and an adapter for each extra style.
+    assert len(list(MODEL.rglob("*.safetensors"))) == 4 + len(EXTRA_STYLES)
     assert all(path.stat().st_size <= 500_000 for path in (MODEL / "loras").iterdir())
+    assert folder_bytes(MODEL / "controlnet") <= 4_000_000
 
 
 def test_folder_names_no_machine_paths() -> None:
