@@ -252,13 +252,16 @@ class Engine:
         state.rows_per_step = painting.table.rows_per_step
         # The pixels are latents now; hundreds of waiting jobs need not hold them twice.
         state.job = msgspec.structs.replace(state.job, image=None, mask=None, control=None)
-        self._runner_of(painting.job).admit(painting)
-        self._scheduler.ready(painting.job, painting.demand)
+        self._admit(painting)
 
     def _refined(self, painting: Painting) -> None:
         if painting.job in self._scheduler:
-            self._runner_of(painting.job).admit(painting)
-            self._scheduler.ready(painting.job, painting.demand)
+            self._admit(painting)
+
+    def _admit(self, painting: Painting) -> None:
+        """Let a pass have its steps."""
+        self._runner_of(painting.job).admit(painting)
+        self._scheduler.ready(painting.job, painting.demand)
 
     def _look_up(self, model: str) -> None:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ USUAL_FORWARD_S = 0.015
 """People take the time that they do on a machine whose forward of one row takes this long."""
 
 
-class Machine:
+class Machine(ABC):
     """A core that takes one step at a time and decodes one picture at a time.
 
     A subclass chooses what the next step is (`begin`) and what comes of it (`stepped`).
@@ -78,15 +79,15 @@ class Machine:
 
     # --- for arms --------------------------------------------------------------------------
 
-    def submit(self, job: Job) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def submit(self, job: Job) -> None: ...
 
+    @abstractmethod
     def begin(self) -> float | None:
         """Begin the next step; seconds that it takes with the core to itself."""
-        raise NotImplementedError
 
-    def stepped(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def stepped(self) -> None: ...
 
     def show(self, job: JobId) -> None:
         self.records[job].previews_s.append(self.now_s)

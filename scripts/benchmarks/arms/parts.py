@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -100,7 +101,7 @@ def predicted_x0(scheduler: Any, stepped: Sequence[Tensor]) -> Tensor:
     return x0
 
 
-class Rival:
+class Rival(ABC):
     """A queue, a thread that serves it, and what is done beside it: previews, decoding, PNGs."""
 
     def __init__(self, parts: Parts, emit: Emit) -> None:
@@ -141,9 +142,9 @@ class Rival:
 
     # --- for those who serve ---------------------------------------------------------------
 
+    @abstractmethod
     def serve(self) -> None:
         """Serve some of the queue, which isn't empty."""
-        raise NotImplementedError
 
     @property
     def is_idle(self) -> bool:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -35,7 +36,7 @@ LOOSE = {
 }
 
 
-class Served:
+class Served(ABC):
     """A running server. `name` is how the figures call it."""
 
     def __init__(self, name: str, dialect: Dialect, port: int, pid: int) -> None:
@@ -56,8 +57,8 @@ class Served:
     def new_rooms(self, num: int) -> list[str]:
         return [f"room-{os.urandom(8).hex()}" for _ in range(num)]
 
-    def stop(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def stop(self) -> None: ...
 
 
 class _Child(Served):
