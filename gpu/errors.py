@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+_NO_MEMORY = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
 
 class ModelError(Exception):
     """The model can't be loaded; the message says what was expected and what to do."""
@@ -17,9 +19,9 @@ def is_fatal(error: Exception) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """On a CPU torch's allocator raises a plain RuntimeError."""
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+    """On a CPU torch's allocator raises a plain RuntimeError, and so do CUDA's libraries."""
+    by_name = isinstance(error, RuntimeError) and any(name in str(error) for name in _NO_MEMORY)
+    return by_name or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def reason_of(error: Exception) -> str:

@@ -58,6 +58,10 @@ class PreviewMap:
 
     def render(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) fp32 to (B, h * scale, w * scale, 3) uint8, on the same device."""
+        if latents.is_cuda:
+            # Another stream made the map, and may replace it before this is computed.
+            for tensor in (self.weight, self.bias):
+                tensor.record_stream(torch.cuda.current_stream())
         edges = functional.pad(self.limit(latents), (1, 1, 1, 1), mode="replicate")
         cells = functional.conv2d(edges, self.weight, self.bias)
         pixels = functional.pixel_shuffle(cells, self.scale)

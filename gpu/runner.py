@@ -204,8 +204,8 @@ class Runner:
         with self._beside():
             painting.take_over()
             (pixels,) = self._decode(painting)
-        with self._learning:
-            self._previews.observe(painting.latents[None], pixels[None])
+            with self._learning:
+                self._previews.observe(painting.latents[None], pixels[None])
         array = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         picture = Image.fromarray(array.permute(1, 2, 0).contiguous().numpy())
         return inpaint.encode_png(inpaint.compose(picture, painting.region, job))

@@ -114,7 +114,8 @@ def _forward_s(family: Family, rows: int, tries: int = 2) -> float:
         with torch.inference_mode():
             family.denoise(latents, times, [row] * rows)
         if family.device.type == "cuda":
-            torch.cuda.synchronize(family.device)
+            # Not the whole device: another thread may be recording a graph.
+            torch.cuda.current_stream().synchronize()
         fastest = min(fastest, time.perf_counter() - begun)
         if fastest > _SLOW_FORWARD_S:
             break

@@ -37,8 +37,14 @@ EAGER_BEFORE_GRAPH = 2
 _MAX_GRAPHS = 64
 _MAX_SEEN = 256
 """So many shapes that have no graph are remembered: people choose sizes and prompts freely."""
+_FORWARDS_WITHOUT = 1000
+"""Forwards of a shape before another try, where there was no memory for its graph."""
+_MAX_VARIANTS = 128
+"""Dynamo counts what it compiled of a class of blocks, of whatever width and model."""
+_alone = threading.RLock()
+"""Held while something is compiled or recorded. Both wait for the whole device, and CUDA lets
+nobody do that while another thread records."""
 _warming = 0
-_counting = threading.Lock()
 
 
 @contextmanager
@@ -46,20 +52,19 @@ def warming() -> Iterator[None]:
     """Within this, forwards may compile; at any other time a shape that nobody compiled for runs
     as it is, rather than holding up everybody's steps.
 
-    Torch has one such switch for the process: while a model is warmed up, it is on for all.
+    Torch has one such switch for the process: while a model is warmed up, it is on for all. One
+    thread at a time; others record no graphs meanwhile.
     """
-    _count(1)
-    try:
-        yield
-    finally:
-        _count(-1)
-
-
-def _count(more: int) -> None:
     global _warming
-    with _counting:
-        _warming += more
-        torch.compiler.set_stance("default" if _warming else "eager_on_recompile")
+    with _alone:
+        _warming += 1
+        torch.compiler.set_stance("default")
+        try:
+            yield
+        finally:
+            _warming -= 1
+            if not _warming:
+                torch.compiler.set_stance("eager_on_recompile")
 
 
 class Denoiser:
@@ -77,6 +82,7 @@ class Denoiser:
         shared = copy.deepcopy(self._module, {id(tensor): tensor for tensor in weights})
         on_cuda = any(weight.is_cuda for weight in weights)
         regions = _regions(shared) if on_cuda else [shared]
+        torch._dynamo.config.recompile_limit = _MAX_VARIANTS
         for region in regions:
             region.compile(backend=_BACKEND, dynamic=True)
         self._compiled = shared
@@ -142,12 +148,10 @@ class Graphs:
         if key is None or not self._works:
             return first_output(self._module, inputs)
         graph = self._graphs.get(key)
-        if graph is None:
-            if not self._is_worthwhile(key):
-                return first_output(self._module, inputs)
+        if graph is None and self._is_worthwhile(key):
             graph = self._record(key, inputs)
-            if graph is None:
-                return first_output(self._module, inputs)
+        if graph is None:
+            return first_output(self._module, inputs)
         self._graphs.move_to_end(key)
         _copy(inputs, graph.inputs)
         # Made for the caller to keep: the next replay overwrites what the graph made.
@@ -161,15 +165,21 @@ class Graphs:
         return self._seen[key] > EAGER_BEFORE_GRAPH
 
     def _record(self, key: Key, inputs: Mapping[str, Any]) -> _Graph | None:
-        still = {name: _cloned(value) for name, value in inputs.items()}
+        if not _alone.acquire(blocking=False):
+            return None
         try:
+            still = {name: _cloned(value) for name, value in inputs.items()}
             replay = self._capture(lambda: first_output(self._module, still))
         except torch.OutOfMemoryError:
-            raise
+            # A graph keeps what it computes with to itself: without one, the forward may fit.
+            self._seen[key] = -_FORWARDS_WITHOUT
+            return None
         except RuntimeError as error:
             self._works = False
             self._report(f"CUDA graphs can't be used here ({str(error).splitlines()[0]})")
             return None
+        finally:
+            _alone.release()
         del self._seen[key]
         self._graphs[key] = _Graph(still, replay)
         while len(self._graphs) > _MAX_GRAPHS:
@@ -184,14 +194,14 @@ def capture_on_cuda() -> Capture:
 
     def capture(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
         stream.wait_stream(torch.cuda.current_stream())
+        graph = torch.cuda.CUDAGraph()
+        # A recording that fails doesn't leave its stream; this does.
         with torch.cuda.stream(stream):
             # What is allocated or tuned once has no place in a graph.
             run()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # Other threads encode and decode meanwhile: only what this one does is recorded.
-        with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
-            output = run()
+            # Other threads encode and decode meanwhile: only what this one does is recorded.
+            with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
+                output = run()
 
         def replay() -> Tensor:
             graph.replay()

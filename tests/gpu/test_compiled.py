@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -297,3 +298,64 @@ def test_m16_where_graphs_do_not_work_a_line_says_so_once() -> None:
     assert lines == [
         "CUDA graphs can't be used here (operation not permitted when stream is capturing)"
     ]
+
+
+def test_m16_a_shape_whose_graph_finds_no_memory_runs_as_it_is_for_a_long_time() -> None:
+    module = Doubler()
+    tries = []
+
+    def full(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        tries.append(run)
+        raise torch.OutOfMemoryError("no")
+
+    lines: list[str] = []
+    graphs = Graphs(module, full, lines.append)
+
+    for _ in range(100):
+        assert graphs({"sample": torch.ones(1)}).tolist() == [2.0]
+
+    assert (len(tries), len(graphs), lines) == (1, 0, [])
+    graphs._capture = FakeCapture(module)
+    for _ in range(EAGER_BEFORE_GRAPH + 1):
+        assert graphs({"sample": torch.ones(2)}).tolist() == [2.0, 2.0]
+    assert len(graphs) == 1
+
+
+def test_m16_nothing_is_recorded_while_another_thread_compiles() -> None:
+    module = Doubler()
+    capture = FakeCapture(module)
+    graphs = Graphs(module, capture, lambda _: None)
+
+    def forward_often() -> None:
+        for _ in range(EAGER_BEFORE_GRAPH + 3):
+            assert graphs({"sample": torch.ones(1)}).tolist() == [2.0]
+
+    with warming():
+        other = threading.Thread(target=forward_often)
+        other.start()
+        other.join()
+        assert capture.recorded == 0
+    forward_often()
+
+    assert capture.recorded == 1
+
+
+def test_m16_blocks_of_many_widths_are_all_compiled() -> None:
+    """Dynamo counts what it compiled by the code that all blocks of a class share."""
+
+    class Block(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(width, width)
+
+        def forward(self, sample: Tensor, *, return_dict: bool) -> tuple[Tensor]:
+            return (self.layer(sample),)
+
+    widths = range(4, 16)
+    denoisers = [Denoiser(Block(width), lambda _: None) for width in widths]
+    for denoiser, width in zip(denoisers, widths, strict=True):
+        denoiser.compile()
+        with warming(), torch.inference_mode():
+            denoiser(plain=True, sample=torch.ones(2, width))
+
+    assert counters["stats"]["unique_graphs"] == len(widths)

@@ -7,6 +7,7 @@ import torch
 
 from gpu import device
 from gpu.device import DeviceError, choose_device, choose_dtype
+from gpu.errors import is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -38,3 +39,9 @@ def test_p6_cuda_that_is_not_there_is_said_with_what_to_do(
     assert choose_device("auto") == CPU
     with pytest.raises(DeviceError, match="use --device cpu"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize("error", ["CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"])
+def test_g7_a_library_of_cuda_s_that_finds_no_memory_is_out_of_memory(error: str) -> None:
+    assert is_out_of_memory(RuntimeError(f"CUDA error: {error} when calling `create(handle)`"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"))
