@@ -89,6 +89,11 @@ class Denoiser:
         if on_cuda:
             self._graphs = Graphs(shared, capture_on_cuda(), self._report)
 
+    def record(self) -> None:
+        """From now on plain forwards on CUDA are recorded as graphs, and not compiled."""
+        self._compiled = self._module
+        self._graphs = Graphs(self._module, capture_on_cuda(), self._report)
+
     def __call__(self, *, plain: bool, **inputs: Any) -> Tensor:
         """The module's first output. A forward that is not `plain` is never compiled."""
         if self._compiled is None or not plain:

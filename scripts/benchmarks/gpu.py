@@ -1,243 +1,227 @@
-"""How fast a GPU draws with us and with diffusers' own pipelines, on the same random weights.
+"""How fast a GPU draws with us and with diffusers' own pipelines, on the same weights.
 
-For Stable Diffusion 1.5 and XL, 512 and 1024 pixels square: seconds of a forward of B rows as it
-is, and compiled and replayed as a graph; pictures a second with 4 steps and no guidance, and with
-20 steps and guidance, a full batch of ours beside one picture after another of the pipeline's; and
-eta, the rows a second that our steps achieve as a part of what the bare forward would. Without a
-GPU the same runs at the size of a toy, which says nothing of speed: it keeps the script from rot.
+For Stable Diffusion 1.5 and XL with random weights and for the embedded model: seconds of a
+forward of B rows, t(B), as it is, as a graph, and compiled too; pictures a second with 4 steps and
+no guidance, and with 20 steps and guidance, a full batch of ours beside one picture after another
+of the pipeline's; and eta, the rows a second that our steps achieve as a part of what the bare
+forward would. What matters most comes first; a part that fails says why, and the others go on.
+Without a GPU the same runs at the size of a toy, which says nothing of speed: it keeps the script
+from rot. Needs nothing of the server: `python3 -m scripts.benchmarks.gpu`.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime
-import io
 import json
 import os
-import statistics
+import subprocess
 import sys
 import time
+import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from gpu.api import Job, JobId
 from gpu.device import choose_device, choose_dtype, dtype_name
-from gpu.models.family import LoadOptions, Row
-from gpu.previews import fit
-from gpu.runner import Runner
-from gpu.samplers.table import Tables
-from gpu.sched.work import Seat, StepPlan
-from gpu.warmup import compile_forwards
+from gpu.models.family import LoadOptions
+from scripts.benchmarks.gpu_arms import Arms
+from scripts.benchmarks.gpu_works import Scale
 from scripts.benchmarks.machine import processor
 from scripts.benchmarks.random_models import KINDS, build
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from gpu.models.family import Family
-    from scripts.benchmarks.random_models import Kind, Model
+    from scripts.benchmarks.gpu_arms import Arm
+    from scripts.benchmarks.random_models import Kind
 
-ROWS = (1, 2, 4, 8, 16)
-PROMPT = "a red boat at sunset, watercolor"
-
-
-class Work(NamedTuple):
-    """What pictures ask for; guidance counts two rows a picture."""
-
-    name: str
-    steps: int
-    guidance: float
-
-    @property
-    def rows(self) -> int:
-        return 1 if self.guidance <= 1 else 2
+REAL = Scale((1, 2, 4, 8, 16), tries=4, seconds=1.5, toy=False)
+TOY = Scale((1, 2), tries=1, seconds=0.0, toy=True)
+_DRIVER = (
+    "nvidia-smi",
+    "--query-gpu=driver_version,memory.total,power.limit",
+    "--format=csv,noheader",
+)
 
 
-WORKS = (Work("4_steps", 4, 1.0), Work("20_steps_guided", 20, 7.5))
+class Part(NamedTuple):
+    """One thing to measure: of a model, at a side in pixels; `what` is a key of `PARTS`."""
+
+    kind: Kind
+    side: int
+    what: str
 
 
-class Scale(NamedTuple):
-    """How much is measured: sides of pictures, rows of a batch, and repetitions."""
-
-    sides: tuple[int, ...]
-    rows: tuple[int, ...]
-    tries: int
-    toy: bool
+def _forwards(arms: Arms, side: int, arm: Arm) -> dict[str, Any]:
+    ready = arms.take(arm, side)
+    return {**ready, "forward_s": arms.curve(side), **arms.said()}
 
 
-REAL = Scale((512, 1024), ROWS, 5, toy=False)
-TOY = Scale((64, 128), (1, 2), 1, toy=True)
+def _pictures(arms: Arms, side: int, arm: Arm) -> dict[str, Any]:
+    ready = arms.take(arm, side)
+    curve = arms.curve(side)
+    return {**ready, "forward_s": curve, **arms.works(side, curve), **arms.said()}
+
+
+def _engine(arms: Arms, side: int) -> dict[str, Any]:
+    arms.take("graphs" if arms.family.device.type == "cuda" else "eager", side)
+    return {**arms.engine(side, 2 if arms.scale.toy else 64)}
+
+
+PARTS: dict[str, Callable[[Arms, int], dict[str, Any]]] = {
+    "stock": lambda arms, side: {**arms.stock(side)},
+    "eager": lambda arms, side: _forwards(arms, side, "eager"),
+    "eager_pictures": lambda arms, side: _pictures(arms, side, "eager"),
+    "graphs": lambda arms, side: _pictures(arms, side, "graphs"),
+    "compiled": lambda arms, side: _pictures(arms, side, "compiled"),
+    "stock_compiled": lambda arms, side: {**arms.stock_compiled(side)},
+    "xformers": lambda arms, side: _forwards(arms, side, "xformers"),
+    "decoding": lambda arms, side: {**arms.decoding(side)},
+    "engine": _engine,
+}
+"""What can be measured; each says it in figures."""
+_ON_CUDA = ("graphs", "compiled", "stock_compiled", "xformers")
+_FIRST = ("stock", "eager", "graphs")
+_PLAN: tuple[tuple[Kind, int, tuple[str, ...]], ...] = (
+    ("sd1", 512, (*_FIRST, "decoding")),
+    ("sdxl", 1024, (*_FIRST, "decoding")),
+    ("sd1", 512, ("compiled", "stock_compiled")),
+    ("embedded", 256, (*_FIRST, "engine")),
+    ("sdxl", 1024, ("compiled", "stock_compiled")),
+    ("sd1", 512, ("engine", "eager_pictures", "xformers")),
+    ("sdxl", 1024, ("engine", "eager_pictures", "xformers")),
+    ("embedded", 256, ("eager_pictures", "compiled", "stock_compiled")),
+    ("sd1", 1024, _FIRST),
+    ("sdxl", 512, _FIRST),
+)
+"""The most important first."""
+
+
+def plan(kinds: Sequence[Kind], device: torch.device, *, toy: bool) -> list[Part]:
+    """What is measured of these models on a device, in its order; toys are small pictures."""
+    return [
+        Part(kind, min(side, 64) if toy else side, what)
+        for kind, side, names in _PLAN
+        if kind in kinds
+        for what in names
+        if device.type == "cuda" or what not in _ON_CUDA
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="these models")
-    parser.add_argument("--eager", action="store_true", help="neither compile nor record graphs")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=[*PARTS], help="these parts")
+    parser.add_argument(
+        "--seconds", type=float, default=600, help="begin nothing more after so many [600]"
+    )
     parser.add_argument("--keep", type=Path, help="write the figures to this JSON file too")
 
 
 def run(arguments: argparse.Namespace) -> int:
     device = choose_device("auto")
     scale = REAL if device.type == "cuda" else TOY
-    # Toys on a CPU would compile for minutes and run for seconds.
-    compiles = device.type == "cuda" and not arguments.eager
-    figures = measure(arguments.kinds, scale, device, compiles=compiles)
-    text = json.dumps(figures, indent=1)
-    if arguments.keep:
-        arguments.keep.write_text(text + "\n", encoding="utf-8")
-    print(text if arguments.json else _lines(figures))
+    parts = [
+        part
+        for part in dict.fromkeys(plan(arguments.kinds, device, toy=scale.toy))
+        if part.what in arguments.only
+    ]
+
+    def keep(figures: dict[str, Any]) -> None:
+        if arguments.keep:
+            text = json.dumps(figures, indent=1)
+            arguments.keep.write_text(text + "\n", encoding="utf-8")
+
+    figures = measure(parts, scale, device, time.perf_counter() + arguments.seconds, keep)
+    print(json.dumps(figures, indent=1) if arguments.json else _lines(figures))
     return 0
 
 
 def measure(
-    kinds: Sequence[Kind], scale: Scale, device: torch.device, *, compiles: bool
+    parts: Sequence[Part],
+    scale: Scale,
+    device: torch.device,
+    until: float,
+    keep: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Figures by kind and side, and what they were measured on. Seconds are medians."""
-    options = LoadOptions(Path(), device, choose_dtype("auto", device), compiles=compiles)
+    """Figures by kind, side and part, and what they were measured on; `keep` gets them after each
+    part. After `until`, by `time.perf_counter`, no part is begun."""
+    options = LoadOptions(Path(), device, choose_dtype("auto", device))
     figures: dict[str, Any] = {
-        "machine": _machine(device),
+        **_machine(device),
         "date": datetime.date.today().isoformat(),
         "torch": torch.__version__,
         "dtype": dtype_name(options.dtype),
         "toy": scale.toy,
+        "left_out": [],
     }
-    for kind in kinds:
-        model = build(kind, options, toy=scale.toy)
-        found = {
-            str(side): {"forward_s": _curve(model.family, side, scale)} for side in scale.sides
-        }
-        stock = {side: _stock(model, side, scale) for side in scale.sides}
-        if compiles:
-            # From here on: what ran before, ran as it is.
-            compile_forwards(model.family, max(scale.rows), _say)
-        for side in scale.sides:
-            found[str(side)] |= _ours(model.family, side, scale, compiles=compiles)
-            found[str(side)] |= _beside(found[str(side)], stock[side])
-        figures[kind] = found
-        del model
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+    models: dict[Kind, Arms] = {}
+    for part in parts:
+        if time.perf_counter() > until:
+            figures["left_out"].append(" ".join(map(str, part)))
+            continue
+        if part.kind not in figures:
+            _say(f"{part.kind} is built")
+            figures[part.kind] = {
+                "build": _guarded(device, partial(_build, models, part.kind, options, scale))
+            }
+        if part.kind in models:
+            _say(" ".join(map(str, part)))
+            found = figures[part.kind].setdefault(str(part.side), {})
+            found[part.what] = _guarded(
+                device, partial(PARTS[part.what], models[part.kind], part.side)
+            )
+            _compare(found)
+        keep(figures)
     return figures
 
 
-def _curve(family: Family, side: int, scale: Scale) -> dict[str, float]:
-    """Seconds of a forward, t(B), by its rows, as far as memory goes."""
-    seconds: dict[str, float] = {}
-    cells = side // family.latent_factor
-    row = Row(family.encode_prompt(PROMPT))
-    for rows in scale.rows:
-        latents = torch.randn(rows, family.latent_channels, cells, cells, device=family.device)
-        times = torch.full((rows,), 500.0, device=family.device)
-        try:
-            took = [
-                _forward_s(family, latents, times, [row] * rows) for _ in range(scale.tries + 3)
-            ]
-        except torch.OutOfMemoryError:
-            break
-        # The first ones tune, and with graphs record.
-        seconds[str(rows)] = statistics.median(took[3:])
-    return seconds
+def _build(
+    models: dict[Kind, Arms], kind: Kind, options: LoadOptions, scale: Scale
+) -> dict[str, Any]:
+    models[kind] = Arms(build(kind, options, toy=scale.toy), options, scale)
+    return {}
 
 
-def _forward_s(
-    family: Family, latents: torch.Tensor, times: torch.Tensor, rows: Sequence[Row]
-) -> float:
-    _wait(family.device)
+def _guarded(device: torch.device, measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured, or why it couldn't be; how long it took, and the memory it needed."""
     begun = time.perf_counter()
-    with torch.inference_mode():
-        family.denoise(latents, times, rows)
-    _wait(family.device)
-    return time.perf_counter() - begun
-
-
-def _stock(model: Model, side: int, scale: Scale) -> dict[str, float]:
-    """Pictures a second of diffusers' own pipeline, one after another, decoded and encoded."""
-    model.pipeline.set_progress_bar_config(disable=True)
-    found = {}
-    for work in WORKS:
-        took = []
-        for number in range(scale.tries + 1):
-            begun = time.perf_counter()
-            (picture,) = model.pipeline(
-                PROMPT, height=side, width=side, num_inference_steps=work.steps,
-                guidance_scale=work.guidance, generator=torch.Generator().manual_seed(number),
-            ).images  # fmt: skip
-            picture.save(io.BytesIO(), "PNG", compress_level=1)
-            took.append(time.perf_counter() - begun)
-        found[work.name] = 1 / statistics.median(took[1:])
-    return found
-
-
-def _ours(family: Family, side: int, scale: Scale, *, compiles: bool) -> dict[str, Any]:
-    """Our curve if it is compiled now, pictures a second, and eta."""
-    found: dict[str, Any] = {}
-    curve = _curve(family, side, scale)
-    if compiles:
-        found["compiled_forward_s"] = curve
-    runner = Runner(family, Tables(family.scheduler_config, family.pace), fit(family, 2)[0])
-    best = min(curve, key=lambda rows: curve[rows] / int(rows))
-    for work in WORKS:
-        num = max(1, int(best) // work.rows)
-        runs = [_batch(runner, side, work, num, seed) for seed in range(scale.tries + 1)][1:]
-        whole_s = statistics.median(whole for whole, _ in runs)
-        steps_s = statistics.median(steps for _, steps in runs)
-        rows = num * work.rows
-        found[work.name] = {"ours_pictures_per_s": num / whole_s, "pictures_in_a_batch": num}
-        if str(rows) in curve:
-            found[work.name]["eta"] = curve[str(rows)] * work.steps / steps_s
-    return found
-
-
-def _batch(runner: Runner, side: int, work: Work, num: int, seed: int) -> tuple[float, float]:
-    """Seconds of so many pictures together, from their jobs to PNGs, and of their steps."""
-    jobs = [
-        Job(
-            id=JobId(str(number)), room="", person="", slot=str(number), prompt=PROMPT,
-            width=side, height=side, steps=work.steps, guidance=work.guidance, sampler="euler",
-            seed=100 * seed + number,
-        )
-        for number in range(num)
-    ]  # fmt: skip
-    device = runner.prepare(jobs[0]).latents.device
-    _wait(device)
-    begun = time.perf_counter()
-    paintings = [runner.prepare(job) for job in jobs]
-    for painting in paintings:
-        runner.admit(painting)
-    plan = StepPlan(paintings[0].demand.shape, tuple(Seat(p.job, p.demand.rows) for p in paintings))
-    _wait(device)
-    stepped = time.perf_counter()
-    for _ in range(work.steps):
-        runner.step(plan)
-    _wait(device)
-    steps_s = time.perf_counter() - stepped
-    for job in jobs:
-        runner.finish(runner.release(job.id), job)
-    return time.perf_counter() - begun, steps_s
-
-
-def _beside(found: dict[str, Any], stock: dict[str, float]) -> dict[str, Any]:
-    return {
-        name: {
-            **found[name],
-            "stock_pictures_per_s": rate,
-            "times_stock": found[name]["ours_pictures_per_s"] / rate,
-        }
-        for name, rate in stock.items()
-    }
-
-
-def _wait(device: torch.device) -> None:
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _machine(device: torch.device) -> str:
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        found = measured()
+    except Exception as error:
+        traceback.print_exc()
+        found = {"error": f"{type(error).__name__}: {error}"[:500]}
     if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{processor()}, {os.cpu_count()} cores"
+        found["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+        torch.cuda.empty_cache()
+    return {**found, "took_s": time.perf_counter() - begun}
+
+
+def _compare(found: dict[str, Any]) -> None:
+    """Beside each of our rates, how many times the stock pipeline's it is."""
+    for rival in ("stock", "stock_compiled"):
+        for arm in ("eager_pictures", "graphs", "compiled"):
+            for name, theirs in found.get(rival, {}).items():
+                ours = found.get(arm, {}).get(name)
+                if isinstance(ours, dict):
+                    ours[f"times_{rival}"] = ours["pictures_per_s"] / theirs
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    if device.type != "cuda":
+        return {"machine": f"{processor()}, {os.cpu_count()} cores"}
+    found = {"machine": torch.cuda.get_device_name(device), "processor": processor()}
+    try:
+        told = subprocess.run(_DRIVER, capture_output=True, text=True, timeout=10, check=True)
+        found["driver_memory_power"] = told.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return found
 
 
 def _lines(figures: dict[str, Any], prefix: str = "") -> str:
@@ -252,4 +236,10 @@ def _lines(figures: dict[str, Any], prefix: str = "") -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(f"{time.perf_counter():9.1f} s  {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    _parser = argparse.ArgumentParser(prog="scripts/bench gpu", description=__doc__)
+    add_arguments(_parser)
+    sys.exit(run(_parser.parse_args()))

@@ -1,33 +1,36 @@
 """Models of real shapes with random weights: how fast they are doesn't depend on what they know.
 
 The real shapes are those of `gpu/models/sd1` and `gpu/models/sdxl`; toys have the same parts, a
-few channels wide.
+few channels wide. Weights are drawn where they will be used: a GPU takes seconds for what would
+take a processor a minute. The embedded model comes as it is.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from gpu.models import stable_diffusion, stable_diffusion_xl
+from gpu.models.load import load
 from gpu.models.single_file import MERGES, OPEN_CLIP_PADDING, OPENAI_PADDING, clip_tokenizer
 from gpu.models.unet import Parts
+from gpu.worker import EMBEDDED
 
 if TYPE_CHECKING:
     from gpu.models.family import Family, LoadOptions
     from gpu.models.lora_file import Part
 
-Kind = Literal["sd1", "sdxl"]
-KINDS: tuple[Kind, ...] = ("sd1", "sdxl")
+Kind = Literal["sd1", "sdxl", "embedded"]
+KINDS: tuple[Kind, ...] = ("sd1", "sdxl", "embedded")
 _FOLDERS = Path(stable_diffusion.__file__).parent
 _TOY_TEXT = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
 _TOY_TEXT |= {"num_attention_heads": 2, "projection_dim": 32}
-_TOY_UNET: dict[Kind, dict[str, Any]] = {
+_TOY_UNET: dict[str, dict[str, Any]] = {
     "sd1": {
         "block_out_channels": [32, 32, 32, 32],
         "cross_attention_dim": 32,
@@ -46,6 +49,7 @@ _TOY_UNET: dict[Kind, dict[str, Any]] = {
     },
 }
 _TOY_VAE = {"block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
+_UNFILTERED = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,33 @@ class Model:
 def build(kind: Kind, options: LoadOptions, *, toy: bool) -> Model:
     """A model on `options.device`, its denoiser in `options.dtype`; so is all else of the stock
     pipeline, as people use it."""
+    model = _embedded(options) if kind == "embedded" else _random(kind, options, toy=toy)
+    model.pipeline.set_progress_bar_config(disable=True)
+    return model
+
+
+def _embedded(options: LoadOptions) -> Model:
+    import diffusers
+
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
+        EMBEDDED, local_files_only=True, **_UNFILTERED
+    )
+    family = load(replace(options, path=EMBEDDED), _quiet)
+    return Model(family, pipeline.to(options.device, options.dtype))
+
+
+def _random(kind: Literal["sd1", "sdxl"], options: LoadOptions, *, toy: bool) -> Model:
     import diffusers
 
     torch.manual_seed(0)
     folder = _FOLDERS / kind
-    unet = _part("UNet2DConditionModel", folder / "unet", _TOY_UNET[kind] if toy else {})
-    vae = _part("AutoencoderKL", folder / "vae", _TOY_VAE if toy else {})
-    unet, vae = unet.to(options.device, options.dtype), vae.to(options.device)
     both: tuple[Part, ...] = ("text_encoder", "text_encoder_2")
     names = both[:1] if kind == "sd1" else both
-    encoders = {name: _encoder(folder / name, options, toy=toy) for name in names}
+    with torch.device(options.device):
+        unet = _part("UNet2DConditionModel", folder / "unet", _TOY_UNET[kind] if toy else {})
+        unet = unet.to(options.dtype)
+        vae = _part("AutoencoderKL", folder / "vae", _TOY_VAE if toy else {})
+        encoders = {name: _encoder(folder / name, toy=toy) for name in names}
     paddings = (OPENAI_PADDING, OPEN_CLIP_PADDING)
     tokenizers = {
         name.replace("text_encoder", "tokenizer"): clip_tokenizer(MERGES, padding)
@@ -85,10 +106,7 @@ def build(kind: Kind, options: LoadOptions, *, toy: bool) -> Model:
         shared[name] = copy.deepcopy(part).to(options.dtype)
     shared["scheduler"] = diffusers.EulerDiscreteScheduler.from_config(config)
     if kind == "sd1":
-        plain = {"safety_checker": None, "feature_extractor": None}
-        pipeline = diffusers.StableDiffusionPipeline(
-            **shared, **plain, requires_safety_checker=False
-        )
+        pipeline = diffusers.StableDiffusionPipeline(**shared, **_UNFILTERED)
         return Model(stable_diffusion.StableDiffusion(parts, options, _quiet), pipeline)
     family = stable_diffusion_xl.StableDiffusionXL(parts, options, _quiet, zeros_for_empty=True)
     return Model(family, diffusers.StableDiffusionXLPipeline(**shared, add_watermarker=False))
@@ -101,14 +119,14 @@ def _part(name: str, folder: Path, smaller: dict[str, Any]) -> Any:
     return cls.from_config({**cls.load_config(folder), **smaller}).eval()
 
 
-def _encoder(folder: Path, options: LoadOptions, *, toy: bool) -> Any:
+def _encoder(folder: Path, *, toy: bool) -> Any:
     import transformers
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config = transformers.CLIPTextConfig(**{**config, **(_TOY_TEXT if toy else {})})
     is_first = folder.name == "text_encoder"
     cls = transformers.CLIPTextModel if is_first else transformers.CLIPTextModelWithProjection
-    return cls(config).eval().to(options.device)
+    return cls(config).eval()
 
 
 def _quiet(_line: str) -> None:
