@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from scripts.benchmarks.gpu_arms import Arm
     from scripts.benchmarks.random_models import Kind
 
+_BEGUN_S = time.perf_counter()
 REAL = Scale((1, 2, 4, 8, 16), tries=4, seconds=1.5, toy=False)
 TOY = Scale((1, 2), tries=1, seconds=0.0, toy=True)
 _DRIVER = (
@@ -68,7 +69,8 @@ def _pictures(arms: Arms, side: int, arm: Arm) -> dict[str, Any]:
 
 def _engine(arms: Arms, side: int) -> dict[str, Any]:
     arms.take("graphs" if arms.family.device.type == "cuda" else "eager", side)
-    return {**arms.engine(side, 2 if arms.scale.toy else 64)}
+    num = 64 if side < 1024 else 16
+    return {**arms.engine(side, 2 if arms.scale.toy else num), **arms.said()}
 
 
 PARTS: dict[str, Callable[[Arms, int], dict[str, Any]]] = {
@@ -236,7 +238,7 @@ def _lines(figures: dict[str, Any], prefix: str = "") -> str:
 
 
 def _say(line: str) -> None:
-    print(f"{time.perf_counter():9.1f} s  {line}", file=sys.stderr, flush=True)
+    print(f"{time.perf_counter() - _BEGUN_S:7.1f} s  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
