@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -204,9 +204,13 @@ def capture_on_cuda() -> Capture:
         with torch.cuda.stream(stream):
             # What is allocated or tuned once has no place in a graph.
             run()
-            # Other threads encode and decode meanwhile: only what this one does is recorded.
-            with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
-                output = run()
+            try:
+                # Other threads encode and decode meanwhile: only what this one does is recorded.
+                with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
+                    output = run()
+            except RuntimeError:
+                _end_recording(pool)
+                raise
 
         def replay() -> Tensor:
             graph.replay()
@@ -215,6 +219,14 @@ def capture_on_cuda() -> Capture:
         return replay
 
     return capture
+
+
+def _end_recording(pool: Any) -> None:
+    """Torch stops halfway where it ends a recording that CUDA calls invalid: its allocator would
+    believe that one goes on, and keep all memory that two streams have used."""
+    # It raises where nothing was left to end.
+    with suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
 
 
 def _key(inputs: Mapping[str, Any]) -> Key | None:

@@ -130,3 +130,15 @@ def batches(runner: Runner, jobs: Sequence[Job]) -> list[PreviewBatch]:
     plan = StepPlan(runner._paintings[jobs[0].id].demand.shape, tuple(Seat(j.id, 1) for j in jobs))
     made = [runner.step(plan, plan.ids) for _ in range(jobs[0].steps)]
     return [batch for batch in made if batch is not None]
+
+
+def active_bytes() -> int:
+    """The memory that torch can't give to anything else."""
+    torch.cuda.synchronize()
+    # What other streams are done with is looked up when something is allocated.
+    torch.empty(1, device="cuda")
+    return int(torch.cuda.memory_stats()["active_bytes.all.current"])
+
+
+def use_in_two_streams() -> None:
+    torch.empty(1 << 24, device="cuda").record_stream(torch.cuda.Stream())

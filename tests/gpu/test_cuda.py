@@ -23,6 +23,7 @@ from gpu.worker import EMBEDDED
 from tests.gpu.kinds import FLOWS, UNETS
 from tests.gpu.on_device import (
     Running,
+    active_bytes,
     assert_alike,
     batches,
     drawn,
@@ -32,6 +33,7 @@ from tests.gpu.on_device import (
     latents_each,
     psnr_db,
     runner_on,
+    use_in_two_streams,
     various,
 )
 from tests.gpu.parity import TASKS, relative_error, run, task
@@ -218,6 +220,10 @@ def test_m16_a_recording_that_fails_leaves_everything_as_it_was() -> None:
     assert len(graphs) == 0
     (line,) = lines
     assert line.startswith("CUDA graphs can't be used here (")
+    before = active_bytes()
+    for _ in range(3):
+        use_in_two_streams()
+    assert active_bytes() <= before
     other = Graphs(Fussy(lambda _: None), capture_on_cuda(), lines.append)
     for value in range(EAGER_BEFORE_GRAPH + 3):
         assert other({"sample": torch.full((2,), value, device=CUDA)}).tolist() == [2 * value] * 2
