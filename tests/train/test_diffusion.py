@@ -142,9 +142,9 @@ def test_every_late_step_sees_the_usual_shape_and_one_other() -> None:
     assert all([len(batch.ids) for batch in step] == [15, 1] for step in steps)
     assert {tuple(step[0].latents.shape[2:]) for step in steps} == {(16, 16)}
     # Small, large, 2:3 and 3:2, small and large.
-    others = {(12, 12), (20, 20), (12, 18), (18, 12), (16, 24), (24, 16)}
+    others = {(12, 12), (20, 20), (24, 24), (12, 18), (18, 12), (16, 24), (24, 16)}
     assert {tuple(step[1].latents.shape[2:]) for step in steps} == others
-    assert len([order for order in drawn if order.shape != SQUARE]) == 2 * 6
+    assert len([order for order in drawn if order.shape != SQUARE]) == 2 * 7
 
 
 def test_errors_count_more_where_a_thing_is() -> None:
