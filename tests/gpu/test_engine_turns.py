@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gpu.api import (
     Cancelled,
     Done,
+    Event,
     Failed,
     Job,
     JobId,
@@ -38,6 +39,56 @@ def test_f8_a_newer_request_for_the_same_slot_replaces_the_running_one(harness: 
 
     assert ends[old.id] == Cancelled(old.id, "superseded")
     assert isinstance(ends[new.id], Done)
+
+
+def asked_anew(
+    parts: tuple[StableDiffusion, Tables, object], newest: Job
+) -> tuple[list[Event], list[tuple[JobId, ...]]]:
+    """What is told, and which batches run, where a picture is asked for again past its half."""
+    harness = Harness(Faulty(*parts), prepared_within_s=TIMEOUT_S)  # type: ignore[arg-type]
+    known, old = job(seed=1, steps=4), job(seed=2, slot="frame", steps=8)
+    plans: list[tuple[JobId, ...]] = []
+
+    def sabotage(plan: StepPlan) -> None:
+        plans.append(plan.ids)
+        if len(plans) == 5:
+            harness.engine.submit(newest)
+
+    harness.costs.calibrate(EIGHT, 1, 1.0)
+    harness.costs.calibrate(EIGHT, 8, 1.1)
+    harness.engine.start()
+    harness.engine.submit(known)
+    harness.until_ended(known)
+    harness.runner.sabotage = sabotage
+    harness.engine.submit(old)
+    harness.until_ended(old, newest)
+    harness.engine.close()
+    return harness.seen, plans
+
+
+def test_f15_something_of_the_newest_is_seen_while_the_older_picture_is_finished(
+    parts: tuple[StableDiffusion, Tables, object],
+) -> None:
+    newest = job(slot="frame", steps=4)
+
+    seen, plans = asked_anew(parts, newest)
+
+    assert [newest.id in plan for plan in plans] == [False] * 5 + [True] + [False] * 2 + [True] * 3
+    first_preview = [isinstance(e, Preview) and e.job == newest.id for e in seen].index(True)
+    _, older, last = (n for n, event in enumerate(seen) if isinstance(event, Done))
+    assert first_preview < older < last == len(seen) - 1
+
+
+def test_f15_a_picture_that_is_there_already_comes_after_the_older_one_of_its_place(
+    parts: tuple[StableDiffusion, Tables, object],
+) -> None:
+    newest = job(seed=1, slot="frame", steps=4)
+
+    seen, plans = asked_anew(parts, newest)
+
+    assert len(plans) == 8
+    assert not any(newest.id in plan for plan in plans)
+    assert [event.job for event in seen if isinstance(event, Done)][-1] == newest.id
 
 
 def test_f14_who_comes_while_a_step_runs_is_in_the_next_one(
