@@ -11,6 +11,7 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 DtypeChoice = Literal["auto", "bf16", "fp16", "fp32"]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_MAX_FINISHING = 4
 
 
 class DeviceError(Exception):
@@ -58,6 +59,12 @@ def num_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def num_finishing(device: torch.device) -> int:
+    """Threads that finish pictures: beside a GPU several pack theirs while it decodes the next;
+    on a CPU they would only take each other's turn."""
+    return min(_MAX_FINISHING, num_cpus()) if device.type == "cuda" else 1
 
 
 def model_memory_bytes(device: torch.device) -> int:

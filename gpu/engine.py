@@ -56,8 +56,12 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         preview_interval_s: float = PREVIEW_INTERVAL_S,
         prepared_within_s: float = PREPARED_WITHIN_S,
+        num_finishing: int = 1,
     ) -> None:
-        """`emit` may be called from any thread; `crashed` gets a traceback when the loop died."""
+        """`emit` may be called from any thread; `crashed` gets a traceback when the loop died.
+
+        So many threads finish pictures, and as many live ones.
+        """
         self._preview_interval_s = preview_interval_s
         self._prepared_within_s = prepared_within_s
         self._just_come: set[JobId] = set()
@@ -70,7 +74,7 @@ class Engine:
         self._open = OpenJobs(emit)
         self._pictures = FinishedPictures()
         self._inbox = Inbox(MAX_JOBS)
-        self._lanes = Lanes(self._over)
+        self._lanes = Lanes(self._over, num_finishing)
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
 
     # --- from other threads ----------------------------------------------------------------

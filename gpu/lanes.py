@@ -1,6 +1,7 @@
 """Threads beside the loop, each doing one thing after another.
 
-Live work has lanes of its own: it never queues behind somebody's hundred pictures. What a lane is
+Live work has lanes of its own: it never queues behind somebody's hundred pictures. What is for
+one slot is finished in its order, else whichever lane has least to do takes it. What lanes are
 given is bounded by the number of open jobs. Knows nothing of what is done.
 """
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    def __init__(self, over: Callable[[JobId], None]) -> None:
-        """`over` is called, on a lane's thread, when nothing is done for a job any more."""
+    def __init__(self, over: Callable[[JobId], None], num_finishing: int = 1) -> None:
+        """`over` is called, on a lane's thread, when nothing is done for a job any more.
+
+        So many lanes finish live work, and as many the rest.
+        """
         self._over = over
-        self._preparing = {live: _lane(f"prepare-{live}") for live in (True, False)}
-        self._finishing = {live: _lane(f"finish-{live}") for live in (True, False)}
+        self._preparing = {live: _Bundle(f"prepare-{live}", 1) for live in (True, False)}
+        self._finishing = {live: _Bundle(f"finish-{live}", num_finishing) for live in (True, False)}
         self._previewing = _lane("preview")
         self._under_way: Counter[JobId] = Counter()
         self._counting = threading.Lock()
@@ -46,21 +50,17 @@ class Lanes:
 
     def close(self) -> None:
         """Begin nothing more; what has begun is not waited for."""
-        for lane in (*self._preparing.values(), *self._finishing.values(), self._previewing):
-            lane.shutdown(wait=False, cancel_futures=True)
+        for bundle in (*self._preparing.values(), *self._finishing.values()):
+            bundle.close()
+        self._previewing.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(
-        self, lanes: Mapping[bool, ThreadPoolExecutor], job: Job, work: Callable[[], None]
-    ) -> None:
-        def run() -> None:
-            try:
-                work()
-            finally:
-                if self._count(job.id, -1) == 0:
-                    self._over(job.id)
+    def _submit(self, bundles: Mapping[bool, _Bundle], job: Job, work: Callable[[], None]) -> None:
+        def then() -> None:
+            if self._count(job.id, -1) == 0:
+                self._over(job.id)
 
         self._count(job.id, 1)
-        lanes[job.live].submit(run)
+        bundles[job.live].submit(job.slot, work, then)
 
     def _count(self, job: JobId, more: int) -> int:
         with self._counting:
@@ -68,6 +68,43 @@ class Lanes:
             if count == 0:
                 del self._under_way[job]
             return count
+
+
+class _Bundle:
+    """Lanes side by side."""
+
+    def __init__(self, name: str, num_lanes: int) -> None:
+        self._lanes = [_lane(f"{name}-{number}") for number in range(num_lanes)]
+        self._waiting: list[Counter[str]] = [Counter() for _ in self._lanes]
+        """By slot, what each lane has begun or is to do."""
+        self._choosing = threading.Lock()
+
+    def submit(self, slot: str, work: Callable[[], None], then: Callable[[], None]) -> None:
+        """Have `work` done, and `then` even if it fails."""
+        with self._choosing:
+            waiting = self._waiting
+            same = (number for number, slots in enumerate(waiting) if slot in slots)
+            least = min(range(len(waiting)), key=lambda number: waiting[number].total())
+            chosen = next(same, least)
+            waiting[chosen][slot] += 1
+            # Within the lock: what was chosen first is also queued first.
+            self._lanes[chosen].submit(self._run, waiting[chosen], slot, work, then)
+
+    def _run(
+        self, slots: Counter[str], slot: str, work: Callable[[], None], then: Callable[[], None]
+    ) -> None:
+        try:
+            work()
+        finally:
+            with self._choosing:
+                slots[slot] -= 1
+                if slots[slot] == 0:
+                    del slots[slot]
+            then()
+
+    def close(self) -> None:
+        for lane in self._lanes:
+            lane.shutdown(wait=False, cancel_futures=True)
 
 
 def _lane(name: str) -> ThreadPoolExecutor:

@@ -3,8 +3,8 @@
 Each latent cell becomes `scale` x `scale` pixels, linear in the cell and its eight neighbours:
 a model with 16 channels a cell carries far more than one pixel of it. Costs one small
 convolution. Latents beyond what the encoder makes (guidance overshoots) are limited softly, as
-decoders do themselves. The first fit is to drawn pictures; every finished picture then refines
-it, since what the denoiser makes is not quite what the encoder would. Knows nothing of jobs.
+decoders do themselves. The first fit is to drawn pictures; finished pictures then refine it,
+since what the denoiser makes is not quite what the encoder would. Knows nothing of jobs.
 """
 
 from __future__ import annotations
@@ -83,10 +83,19 @@ def encode_jpeg(pixels: Tensor) -> bytes:
     return out.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What latents decode to: (B, C, h, w) limited latents and (B, 3, h * scale, w * scale) RGB in
+    0..255, both fp32."""
+
+    limited: Tensor
+    shown: Tensor
+
+
 class PreviewFit:
     """Running least squares from latents to decoded pixels; `map` is the latest solution.
 
-    `observe` may be called from one thread at a time; `map` may be read from any.
+    `learn` may be called from one thread at a time; `map` may be read from any.
     """
 
     def __init__(self, family: Family, limit: SoftLimit) -> None:
@@ -100,10 +109,15 @@ class PreviewFit:
         self._cross = torch.zeros(size, 3 * self._scale**2, dtype=torch.float64)
         self.map = self._solve()
 
-    def observe(self, latents: Tensor, pixels: Tensor) -> None:
-        """Learn that (B, C, h, w) `latents` decode to (B, 3, H, W) `pixels` in [-1, 1]."""
-        inputs = _neighbourhoods(self._limit(latents.to(self._device)).cpu()).double()
-        outputs = functional.pixel_unshuffle(self.shrink(pixels.cpu()), self._scale)
+    def lesson(self, latents: Tensor, pixels: Tensor) -> Lesson:
+        """That (B, C, h, w) `latents` decode to (B, 3, H, W) `pixels` in [-1, 1], on the model's
+        device."""
+        return Lesson(self._limit(latents), self.shrink(pixels))
+
+    def learn(self, lesson: Lesson) -> None:
+        """Refine the map by a lesson on the CPU."""
+        inputs = _neighbourhoods(lesson.limited).double()
+        outputs = functional.pixel_unshuffle(lesson.shown, self._scale)
         outputs = outputs.flatten(2).transpose(1, 2).reshape(len(inputs), -1).double()
         self._gram = _MEMORY * self._gram + inputs.t() @ inputs
         self._cross = _MEMORY * self._cross + inputs.t() @ outputs
@@ -141,11 +155,16 @@ def fit(family: Family, num_pictures: int = 6) -> tuple[PreviewFit, float]:
     latents = latents + 0.2 * latents.std() * noise.to(latents)
     decoded = family.decode(latents)
     held_out = max(1, num_pictures // 4)
-    fitted.observe(latents[held_out:], decoded[held_out:])
+    _observe(fitted, latents[held_out:], decoded[held_out:])
     shown = fitted.map.render(latents[:held_out]).permute(0, 3, 1, 2).float().cpu()
     error = float((shown - fitted.shrink(decoded[:held_out]).cpu()).square().mean())
-    fitted.observe(latents[:held_out], decoded[:held_out])
+    _observe(fitted, latents[:held_out], decoded[:held_out])
     return fitted, 10 * math.log10(255**2 / max(error, 1e-9))
+
+
+def _observe(fitted: PreviewFit, latents: Tensor, pixels: Tensor) -> None:
+    lesson = fitted.lesson(latents, pixels)
+    fitted.learn(Lesson(lesson.limited.cpu(), lesson.shown.cpu()))
 
 
 def _neighbourhoods(latents: Tensor) -> Tensor:

@@ -16,9 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from gpu import inpaint
+from gpu.landing import Landing, land
 from gpu.pacing import Pacer, Timing
 from gpu.painting import Painting, Stepped, draw_noise, keep_known
 from gpu.preparation import Preparation
+from gpu.previews import Lesson
 from gpu.samplers.update import advance, guide, recall
 
 if TYPE_CHECKING:
@@ -30,20 +32,20 @@ if TYPE_CHECKING:
     from gpu.samplers.table import Tables
     from gpu.sched.work import StepPlan
 
+_FIRST = -1
+"""The priority of a CUDA stream whose work goes before others'."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewBatch:
-    """Rendered previews of some jobs, `pixels` (n, h, w, 3) uint8 on their way to the CPU."""
+    """Rendered previews of some jobs, (n, h, w, 3) uint8 on their way to the CPU."""
 
     jobs: tuple[JobId, ...]
     steps: tuple[int, ...]
-    pixels: Tensor
-    arrived: Any = None
+    pixels: Landing
 
     def wait(self) -> Tensor:
-        if self.arrived is not None:
-            self.arrived.synchronize()
-        return self.pixels
+        return self.pixels.wait()[0]
 
 
 class Runner:
@@ -55,20 +57,24 @@ class Runner:
         self._paintings: dict[JobId, Painting] = {}
         self._pacer = Pacer(family.device)
         self._on_cuda = family.device.type == "cuda"
-        self._side_stream: Any = torch.cuda.Stream(family.device) if self._on_cuda else None
+        # Nobody's prompt waits for others' pictures to be decoded, nor live ones for the rest.
+        self._preparing, self._teaching = self._stream(), self._stream()
+        self._finishing = {True: self._stream(_FIRST), False: self._stream()}
+        # What decoding one picture takes on a GPU is not taken for each thread that finishes some.
+        self._decoding: Any = threading.Lock() if self._on_cuda else nullcontext()
 
     # --- before the first step: off the loop ----------------------------------------------
 
     def prepare(self, job: Job) -> Painting:
         """See `Preparation.prepare`."""
-        with self._beside(), torch.inference_mode():
+        with _beside(self._preparing), torch.inference_mode():
             painting = self._preparation.prepare(job)
             self._mark(painting)
         return painting
 
     def refine(self, painting: Painting, job: Job) -> Painting:
         """The second pass of a released painting that has one (G49)."""
-        with self._beside(), torch.inference_mode():
+        with _beside(self._preparing), torch.inference_mode():
             painting.take_over()
             following = self._preparation.refine(painting, self._decode(painting), job)
             self._mark(following)
@@ -171,15 +177,10 @@ class Runner:
         if not rows:
             return None
         chosen = x0 if len(rows) == len(paintings) else torch.stack([x0[row] for row in rows])
-        pixels = self._previews.map.render(chosen)
-        arrived = None
-        if self._on_cuda:
-            landing = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
-            pixels = landing.copy_(pixels, non_blocking=True)
-            arrived = torch.cuda.current_stream().record_event()
+        pixels = land(self._previews.map.render(chosen))
         jobs = tuple(paintings[row].job for row in rows)
         steps = tuple(paintings[row].steps_before + paintings[row].step + 1 for row in rows)
-        return PreviewBatch(jobs, steps, pixels, arrived)
+        return PreviewBatch(jobs, steps, pixels)
 
     def _upload(self, values: Tensor) -> Tensor:
         if not self._on_cuda:
@@ -200,29 +201,58 @@ class Runner:
         return painting
 
     def finish(self, painting: Painting, job: Job) -> bytes:
-        """Decode a finished job and lay it into its place; returns a PNG."""
-        with self._beside():
-            painting.take_over()
-            (pixels,) = self._decode(painting)
-            with self._learning:
-                self._previews.observe(painting.latents[None], pixels[None])
-        array = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        picture = Image.fromarray(array.permute(1, 2, 0).contiguous().numpy())
+        """Decode a finished job and lay it into its place; returns a PNG.
+
+        Several threads may finish different jobs: while one waits for the device or packs its
+        picture, the next is decoded. Raises ValueError where the numbers make no picture.
+        """
+        levels, limited, shown, is_finite = self._develop(painting, job).wait()
+        self._require_finite(is_finite)
+        self._learn(Lesson(limited, shown))
+        picture = Image.fromarray(levels.numpy())
         return inpaint.encode_png(inpaint.compose(picture, painting.region, job))
+
+    def _develop(self, painting: Painting, job: Job) -> Landing:
+        """The picture (H, W, 3) uint8, what a `Lesson` has of it, and whether it is one."""
+        with _beside(self._finishing[job.live]), torch.inference_mode(), self._decoding:
+            painting.take_over()
+            latents = painting.latents[None]
+            pixels = self._family.decode(latents)
+            lesson = self._previews.lesson(latents, pixels)
+            levels = ((pixels[0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            levels = levels.permute(1, 2, 0).contiguous()
+            return land(levels, lesson.limited, lesson.shown, torch.isfinite(pixels).all())
+
+    def _learn(self, lesson: Lesson) -> None:
+        """Refine previews, unless another picture does that now: none waits for it."""
+        if not self._learning.acquire(blocking=False):
+            return
+        try:
+            with _beside(self._teaching):
+                self._previews.learn(lesson)
+        finally:
+            self._learning.release()
 
     def _decode(self, painting: Painting) -> Tensor:
         """(1, 3, H, W) fp32 on the CPU; raises ValueError where the numbers make no picture."""
         pixels = self._family.decode(painting.latents[None]).cpu()
-        if not bool(torch.isfinite(pixels).all()):
+        self._require_finite(torch.isfinite(pixels).all())
+        return pixels
+
+    def _require_finite(self, is_finite: Tensor) -> None:
+        if not bool(is_finite):
             raise ValueError(
                 f"the model's numbers went out of range in {self._family.dtype}: "
                 "start the worker with --dtype fp32, or lower the guidance"
             )
-        return pixels
 
-    def _beside(self) -> AbstractContextManager[Any]:
-        """Work beside the step loop: on CUDA in a stream of its own."""
-        return torch.cuda.stream(self._side_stream) if self._on_cuda else nullcontext()
+    def _stream(self, priority: int = 0) -> Any:
+        return torch.cuda.Stream(self._family.device, priority) if self._on_cuda else None
+
+
+def _beside(stream: Any) -> AbstractContextManager[Any]:
+    """Work beside the step loop: on CUDA in a stream of its own."""
+    return nullcontext() if stream is None else torch.cuda.stream(stream)
 
 
 def _is_typical(paintings: Sequence[Painting]) -> bool:

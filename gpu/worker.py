@@ -132,7 +132,7 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
     report("importing torch")
     import torch
 
-    from gpu.device import choose_device, choose_dtype, model_memory_bytes, num_cpus
+    from gpu.device import choose_device, choose_dtype, model_memory_bytes, num_cpus, num_finishing
     from gpu.models.family import LoadOptions
 
     registry = _registry(options)
@@ -160,7 +160,13 @@ def _load(options: argparse.Namespace, outbox: Outbox) -> Engine:
     for timing in default.timings:
         costs.calibrate(timing.shape, timing.rows, timing.seconds)
     library = Library(loader, default, budget_bytes)
-    engine = Engine(library, costs, outbox.put, crashed=lambda trace: _crash(trace, outbox))
+    engine = Engine(
+        library,
+        costs,
+        outbox.put,
+        crashed=lambda trace: _crash(trace, outbox),
+        num_finishing=num_finishing(device),
+    )
     # What is said from here on is of other models, and only the log's business.
     loader.report = log
     report("ready")

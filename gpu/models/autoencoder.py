@@ -20,9 +20,18 @@ TILE_PX = 1536
 LOW_VRAM_TILE_PX = 768
 
 
-def autoencoder_dtype(name: str, options: LoadOptions) -> torch.dtype:
-    """The tiny one keeps within half a grey level of fp32; Stable Diffusion's overflow below it."""
-    return options.dtype if name == "AutoencoderTiny" else torch.float32
+def autoencoder_dtype(name: str, options: LoadOptions, *, fits_fp16: bool = False) -> torch.dtype:
+    """What an autoencoder of this class computes in; on a GPU the denoiser's format, as in
+    diffusers' pipelines, where its numbers fit into that.
+
+    `fits_fp16` is whether those of AutoencoderKL do: XL's and later ones overflow in fp16, and
+    none in bf16. The tiny one keeps within half a grey level of fp32 in either.
+    """
+    if name == "AutoencoderTiny":
+        return options.dtype
+    if options.device.type != "cuda" or (options.dtype == torch.float16 and not fits_fp16):
+        return torch.float32
+    return options.dtype
 
 
 class Autoencoder:

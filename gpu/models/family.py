@@ -30,7 +30,8 @@ class LoadOptions:
     path: Path
     device: torch.device
     dtype: torch.dtype
-    """What the denoiser computes in; text encoder and autoencoder stay in fp32."""
+    """What the denoiser computes in, and on a GPU the autoencoder, if it can; text encoders stay
+    in fp32."""
     attention: Attention = "sdpa"
     low_vram: bool = False
     """Keep what the step loop doesn't need in main memory, and fetch it for each use."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpu.models.autoencoder import CLASSES, autoencoder_dtype
+from gpu.models.autoencoder import CLASSES
 from gpu.models.checkpoint import check_component
 from gpu.models.family import Reading
 from gpu.models.parts import load_part, load_tokenizer, quieten, read_json, require_classes
@@ -55,6 +55,8 @@ _ALLOWED = {"addition_embed_type": (None, "text")}
 
 
 class StableDiffusion(UNetFamily):
+    autoencoder_fits_fp16 = True
+
     def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
         super().__init__(parts, options, report)
         mixer = self._adapters.mixers["text_encoder"]
@@ -97,8 +99,7 @@ def load_folder(options: LoadOptions, classes: Mapping[str, str], report: Report
     report("reading the weights")
     tokenizer = load_tokenizer(transformers.CLIPTokenizer, folder / "tokenizer")
     unet = load_part(diffusers.UNet2DConditionModel, folder / "unet", options.dtype)
-    dtype = autoencoder_dtype(classes["vae"], options)
-    vae = load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype)
+    vae = load_part(getattr(diffusers, classes["vae"]), folder / "vae", torch.float32)
     encoder = load_part(transformers.CLIPTextModel, folder / "text_encoder", torch.float32)
     check_unet(folder, unet, vae, encoder.config.hidden_size, _ALLOWED)
     config = read_json(folder / "scheduler" / "scheduler_config.json")

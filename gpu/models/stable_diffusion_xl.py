@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gpu.errors import ModelError
-from gpu.models.autoencoder import CLASSES, autoencoder_dtype
+from gpu.models.autoencoder import CLASSES
 from gpu.models.checkpoint import check_component
 from gpu.models.family import Reading, Words
 from gpu.models.parts import (
@@ -128,8 +128,7 @@ def load_folder(options: LoadOptions, classes: Mapping[str, str], report: Report
     quieten()
     report("reading the weights")
     unet = load_part(diffusers.UNet2DConditionModel, folder / "unet", options.dtype)
-    dtype = autoencoder_dtype(classes["vae"], options)
-    vae = load_part(getattr(diffusers, classes["vae"]), folder / "vae", dtype)
+    vae = load_part(getattr(diffusers, classes["vae"]), folder / "vae", torch.float32)
     encoders = {
         part: (
             load_tokenizer(transformers.CLIPTokenizer, folder / tokenizer),

@@ -15,7 +15,7 @@ from torch import Tensor
 from gpu.errors import ModelError
 from gpu.models.adapters import AdapterShelf
 from gpu.models.advice import Advice
-from gpu.models.autoencoder import Autoencoder
+from gpu.models.autoencoder import Autoencoder, autoencoder_dtype
 from gpu.models.compiled import Denoiser
 from gpu.models.controls import ControlShelf, added
 from gpu.models.parts import Reserve, use_xformers, weight_bytes
@@ -46,6 +46,7 @@ class UNetFamily:
     """See `family.Family` for the methods; a subclass reads prompts."""
 
     usual = Advice()
+    autoencoder_fits_fp16 = False
 
     def __init__(self, parts: Parts, options: LoadOptions, report: Report) -> None:
         self.name = parts.name
@@ -55,7 +56,10 @@ class UNetFamily:
         self.pace: Pace | None = None
         self._unet = parts.unet.to(options.device, memory_format=torch.channels_last).eval()
         encoders = {part: encoder.eval() for part, (_, encoder) in parts.encoders.items()}
-        self._reserve = Reserve([*encoders.values(), parts.vae.eval()], options)
+        fits_fp16 = self.autoencoder_fits_fp16
+        dtype = autoencoder_dtype(type(parts.vae).__name__, options, fits_fp16=fits_fp16)
+        parts.vae.to(dtype).eval()
+        self._reserve = Reserve([*encoders.values(), parts.vae], options)
         quantise([self._unet, *encoders.values()], options, report)
         self.num_bytes = weight_bytes([self._unet, parts.vae, *encoders.values()])
         self._autoencoder = Autoencoder(parts.vae, options, self._reserve)

@@ -154,7 +154,7 @@ class Arms:
             return self.stock(side, unet)
 
     def decoding(self, side: int) -> dict[str, float]:
-        """Seconds to decode a picture, in fp32 as we do and in the number format of the rest."""
+        """Seconds to decode a picture, by our autoencoder and by the stock pipeline's."""
         family = self.family
         cells = side // family.latent_factor
         latents = torch.randn(1, family.latent_channels, cells, cells, device=family.device)

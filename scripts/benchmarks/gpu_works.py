@@ -8,18 +8,22 @@ from __future__ import annotations
 import io
 import queue
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 
 from gpu.api import Done, Failed, Job, JobId
+from gpu.device import num_finishing
+from gpu.lanes import Lanes
 from gpu.sched.work import Seat, StepPlan
 from scripts.benchmarks.arms.ours import Ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gpu.api import Event
+    from gpu.painting import Painting
     from gpu.runner import Runner
     from gpu.sched.cost import CostModel
     from scripts.benchmarks.arms.ours import Watched
@@ -117,9 +121,31 @@ def batch_s(
         runner.step(plan)
     wait(device)
     stepped = time.perf_counter()
-    for job in jobs:
-        runner.finish(runner.release(job.id), job)
+    _finish(runner, jobs, num_finishing(device))
     return prepared - begun, stepped - prepared, time.perf_counter() - stepped
+
+
+def _finish(runner: Runner, jobs: Sequence[Job], num_lanes: int) -> None:
+    """Make PNGs of jobs whose steps are done, by as many threads as the engine does."""
+    ended: queue.Queue[Exception | None] = queue.Queue()
+
+    def finish(painting: Painting, job: Job) -> None:
+        try:
+            runner.finish(painting, job)
+        except Exception as error:
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    lanes = Lanes(lambda _job: None, num_lanes)
+    try:
+        for job in jobs:
+            lanes.finish(job, partial(finish, runner.release(job.id), job))
+        for _ in jobs:
+            if (error := ended.get(timeout=_ENGINE_TIMEOUT_S)) is not None:
+                raise error
+    finally:
+        lanes.close()
 
 
 def engine_s(runner: Watched, costs: CostModel, side: int, work: Work, num: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from gpu.api import Done
+from gpu.device import num_finishing
 from gpu.engine import PREVIEW_INTERVAL_S, Engine
 from gpu.models.compiled import Graphs
 from gpu.models.family import LoadOptions
@@ -82,7 +83,12 @@ def various(count: int = 6) -> list[Job]:
 class Running:
     """An engine that runs, and what it says."""
 
-    def __init__(self, runner: Runner, preview_interval_s: float = PREVIEW_INTERVAL_S) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        preview_interval_s: float = PREVIEW_INTERVAL_S,
+        finishing: int | None = None,
+    ) -> None:
         self.events: queue.Queue[Event] = queue.Queue()
         self.crashes: list[str] = []
         self.seen: list[Event] = []
@@ -92,6 +98,7 @@ class Running:
             self.events.put,
             self.crashes.append,
             preview_interval_s=preview_interval_s,
+            num_finishing=finishing or num_finishing(runner._family.device),
         )
 
     def __enter__(self) -> Running:

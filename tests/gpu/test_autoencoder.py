@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gpu.models import autoencoder
-from gpu.models.autoencoder import Autoencoder
+from gpu.models.autoencoder import Autoencoder, autoencoder_dtype
 from gpu.models.family import LoadOptions
 from gpu.models.parts import Reserve
 from tests.gpu import tiny_parts
@@ -76,3 +76,26 @@ def test_m5_only_large_pictures_are_taken_in_tiles(
         torch.testing.assert_close(ours.decode(encoded), decoded)
     with torch.no_grad():
         assert not torch.allclose(plain.decode(encoded).sample, decoded)
+
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "fits_fp16", "expected"),
+    [
+        (CUDA, BF16, False, BF16),
+        (CUDA, FP16, False, FP32),
+        (CUDA, FP16, True, FP16),
+        (CUDA, FP32, True, FP32),
+        (CPU, BF16, True, FP32),
+    ],
+)
+def test_p6_an_autoencoder_computes_in_what_its_numbers_fit_into(
+    device: torch.device, asked: torch.dtype, fits_fp16: bool, expected: torch.dtype
+) -> None:
+    options = LoadOptions(Path(), device, asked)
+
+    assert autoencoder_dtype("AutoencoderKL", options, fits_fp16=fits_fp16) == expected
+    assert autoencoder_dtype("AutoencoderTiny", options) == asked

@@ -132,6 +132,29 @@ def test_p6_half_precision_draws_nearly_the_same(dtype: str, least_db: float) ->
     assert psnr_db(drawn(on_gpu, request), drawn(on_cpu, request)) > least_db
 
 
+@pytest.mark.parametrize(
+    ("kind", "dtype", "expected"),
+    [
+        ("like-sd1", torch.bfloat16, torch.bfloat16),
+        ("like-sd1", torch.float16, torch.float16),
+        ("sdxl", torch.bfloat16, torch.bfloat16),
+        ("sdxl", torch.float16, torch.float32),
+        ("sd3", torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_p6_an_autoencoder_in_half_precision_decodes_nearly_the_same(
+    folder: Callable[[str], Path], kind: str, dtype: torch.dtype, expected: torch.dtype
+) -> None:
+    full, half = (
+        runner_on(CUDA, folder(kind), dtype=dtype)._family for dtype in (torch.float32, dtype)
+    )
+    latents = torch.randn(1, full.latent_channels, 16, 16, device=CUDA)
+
+    family: Any = half
+    assert family._autoencoder._vae.dtype == expected
+    assert relative_error(half.decode(latents), full.decode(latents)) < 0.05
+
+
 def test_g2_the_embedded_model_draws_what_it_draws_on_a_cpu() -> None:
     on_cpu, on_gpu = (runner_on(device, EMBEDDED) for device in (CPU, CUDA))
     request = job(prompt="a blue cat", width=256, height=256, steps=6)

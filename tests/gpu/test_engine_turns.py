@@ -79,7 +79,7 @@ def test_f15_something_of_the_newest_is_seen_while_the_older_picture_is_finished
     assert first_preview < older < last == len(seen) - 1
 
 
-def test_f15_a_picture_that_is_there_already_comes_after_the_older_one_of_its_place(
+def test_f16_a_picture_that_is_there_already_comes_after_the_older_one_of_its_place(
     parts: tuple[StableDiffusion, Tables, object],
 ) -> None:
     newest = job(seed=1, slot="frame", steps=4)

@@ -58,7 +58,7 @@ def test_g8_each_pixel_of_a_cell_lies_where_the_decoder_paints_it() -> None:
     fitted = PreviewFit(family, limit)  # type: ignore[arg-type]
     for _ in range(4):
         latents = torch.randn(1, 16, 12, 8)
-        fitted.observe(latents, family.decode(latents))
+        fitted.learn(fitted.lesson(latents, family.decode(latents)))
     unseen = torch.randn(2, 16, 5, 7)
 
     shown = fitted.map.render(unseen)
@@ -67,7 +67,7 @@ def test_g8_each_pixel_of_a_cell_lies_where_the_decoder_paints_it() -> None:
     assert float((shown - target).abs().mean()) < 1
 
 
-def test_g8_every_finished_picture_teaches_the_map() -> None:
+def test_g8_a_finished_picture_teaches_the_map() -> None:
     torch.manual_seed(0)
     family = LinearDecoder()
     limit = SoftLimit.around(3 * torch.randn(8, 16, 16, 16))
@@ -79,7 +79,7 @@ def test_g8_every_finished_picture_teaches_the_map() -> None:
     for _ in range(3):
         errors.append(float((fitted.map.render(unseen) - target).square().mean()))
         latents = torch.randn(1, 16, 16, 16) / 3
-        fitted.observe(latents, family.decode(latents))
+        fitted.learn(fitted.lesson(latents, family.decode(latents)))
 
     assert errors[0] > 100 * errors[2]
 

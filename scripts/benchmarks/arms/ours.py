@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpu.api import ModelInfo, ModelListing
+from gpu.device import num_finishing
 from gpu.engine import Engine
 from gpu.library import Library, Loaded
 from gpu.previews import fit
@@ -104,7 +105,9 @@ class Ours(Engine):
             device="cpu", dtype="fp32",
         )  # fmt: skip
         loaded = Loaded(runner, info, (), 0)
-        super().__init__(Library(_One(loaded), loaded, 0), costs, emit, self._crash, **options)
+        library = Library(_One(loaded), loaded, 0)
+        options.setdefault("num_finishing", num_finishing(runner.timed.device))
+        super().__init__(library, costs, emit, self._crash, **options)
 
     def _crash(self, trace: str) -> None:
         raise SystemExit(f"the engine crashed: {trace}")
