@@ -302,10 +302,17 @@ class Engine:
         """A job's picture is there already: it takes no step (G46)."""
         if job not in self._scheduler:
             return
-        seconds = self._clock() - self._open[job].submitted_s
+        if self._scheduler.is_waiting(job):
+            # The older picture of its place comes first: nobody is to see them the other way round.
+            self._just_come.discard(job)
+            self._scheduler.put_off(job)
+            return
+        state = self._open[job]
         self._open.say(job, Started(job))
         self._leave(job)
-        self._end(job, Done(job=job, png=png, seconds=seconds))
+        done = Done(job=job, png=png, seconds=self._clock() - state.submitted_s)
+        # Behind those whose steps are over: the one before it may be among them.
+        self._lanes.finish(state.job, partial(self._end, job, done))
 
     # --- beside the loop -----------------------------------------------------------------------
 

@@ -49,7 +49,11 @@ class SoftLimit:
 
 @dataclass(frozen=True, slots=True)
 class PreviewMap:
-    """`weight` (3 * scale², C, 3, 3) and `bias`, from limited latents to RGB in 0..255."""
+    """`weight` (scale² * 3, C, 3, 3) and `bias`, from limited latents to RGB in 0..255.
+
+    What comes out for a cell are its pixels, row by row: so they are nearly as a picture has them,
+    and laying them out copies runs of bytes instead of single numbers.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -63,15 +67,19 @@ class PreviewMap:
             for tensor in (self.weight, self.bias):
                 tensor.record_stream(torch.cuda.current_stream())
         edges = functional.pad(self.limit(latents), (1, 1, 1, 1), mode="replicate")
-        cells = functional.conv2d(edges, self.weight, self.bias)
-        pixels = functional.pixel_shuffle(cells, self.scale)
-        return pixels.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        edges = edges.contiguous(memory_format=torch.channels_last)
+        cells = functional.conv2d(edges, self.weight, self.bias).clamp_(0, 255).to(torch.uint8)
+        (b, _, h, w), s = latents.shape, self.scale
+        in_rows = cells.permute(0, 2, 3, 1).reshape(b, h, w, s, 3 * s).transpose(2, 3)
+        return in_rows.reshape(b, h * s, w * s, 3)
 
 
 def encode_jpeg(pixels: Tensor) -> bytes:
     """JPEG of one rendered preview, (h, w, 3) uint8 on the CPU."""
+    height, width, _ = pixels.shape
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels.numpy())).save(out, "JPEG", quality=_QUALITY)
+    picture = Image.frombytes("RGB", (width, height), pixels.numpy().tobytes())
+    picture.save(out, "JPEG", quality=_QUALITY)
     return out.getvalue()
 
 
@@ -126,10 +134,12 @@ class PreviewFit:
         ridge[-1] = 1e-9
         penalty = torch.diag(ridge * (self._gram.diagonal()[:-1].mean() + 1e-6))
         solution = torch.linalg.solve(self._gram + penalty, self._cross)
-        weight = solution[:-1].t().reshape(-1, self._channels, 3, 3).float()
+        # Colour by colour, as pixel_unshuffle has them; the map has pixel by pixel.
+        by_pixel = solution.float().unflatten(1, (3, -1)).transpose(1, 2).flatten(1)
+        weight = by_pixel[:-1].t().reshape(-1, self._channels, 3, 3)
         return PreviewMap(
-            weight.contiguous().to(self._device),
-            solution[-1].float().to(self._device),
+            weight.contiguous(memory_format=torch.channels_last).to(self._device),
+            by_pixel[-1].to(self._device),
             self._scale,
             self._limit,
         )

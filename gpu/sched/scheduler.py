@@ -67,9 +67,13 @@ class Scheduler:
     def steps_done(self, job: JobId) -> int:
         return self._jobs[job].steps_done
 
+    def is_waiting(self, job: JobId) -> bool:
+        """Whether an older picture of the job's place is finished first (F9)."""
+        return self._jobs[job].waits
+
     def plan(self) -> StepPlan | None:
         """Choose the next batch without changing any state; None when nothing is ready."""
-        ready = [progress for progress in self._jobs.values() if progress.demand is not None]
+        ready = self._ready()
         if not ready:
             return None
         waits_longest = min(ready, key=lambda progress: progress.waits_since)
@@ -110,7 +114,7 @@ class Scheduler:
         """Take a job in. The newest of a slot wins, unless the one before has its turn.
 
         Half of it is done (F8), or others came already while it was prepared (F12); then the
-        newest waits (F9).
+        newest waits (F9), and is prepared for its first step beside one that is half done (F15).
         """
         assert ticket.id not in self._jobs, f"job {ticket.id} was added twice"
         assert not self.is_full, "ask is_full first"
@@ -121,53 +125,55 @@ class Scheduler:
             if waiting is not None:
                 superseded.append(waiting)
                 self._forget(waiting)
-            self._enter(ticket)
+            self._enter(ticket).waits = True
             self._waiting[ticket.slot] = ticket.id
-            return Outcome(superseded=tuple(superseded))
+            return Outcome(self._awaken(running), tuple(superseded))
         if running is not None:
             superseded.append(running)
             self._forget(running)
-        self._enter(ticket)
+        self._enter(ticket).is_awake = True
         self._active[ticket.slot] = ticket.id
-        return Outcome(activated=(ticket.id,), superseded=tuple(superseded))
+        return Outcome((ticket.id,), tuple(superseded))
 
     def ready(self, job: JobId, demand: Demand) -> None:
         """An activated job, or a paused one, is prepared: it takes part from the next plan on."""
         if demand.steps < 1 or demand.rows < 1:
             raise ValueError(f"expected at least one step and one row, got {demand}")
         progress = self._jobs[job]
-        present = {other.demand.shape for other in self._jobs.values() if other.demand}
-        if demand.shape not in present:
-            self._shapes.join(demand.shape, present)
-            self._shapes.forget(present | {demand.shape})
+        self._join_shape(demand.shape)
         progress.begin(demand)
         progress.waits_since = self._batches
+
+    def put_off(self, job: JobId) -> None:
+        """A job that waits has no use for a first step: it is activated again in its turn."""
+        self._jobs[job].is_awake = False
 
     def complete(self, plan: StepPlan) -> Outcome:
         """Record that `plan` ran. Jobs that left while it ran are passed over."""
         present = [self._jobs[job] for job in plan.ids if job in self._jobs]
         self._charge(plan, present)
-        mixed = any(not progress.is_urgent for progress in self._jobs.values() if progress.demand)
+        mixed = any(not progress.is_urgent for progress in self._ready())
         self._urgent_in_a_row = 0 if plan.led_by_bulk or not mixed else self._urgent_in_a_row + 1
         self._batches += 1
         for progress in present:
             progress.waits_since = self._batches
+        begun = [progress for progress in present if not progress.half_done]
         ended = [progress for progress in present if progress.step()]
         paused = [progress for progress in ended if progress.demand and progress.demand.later]
         finished = [progress.ticket.id for progress in ended if progress not in paused]
         for progress in paused:
             progress.pause()
-        activated = [self._remove(job) for job in finished]
+        activated = [job for done in finished for job in self._remove(done)]
+        activated += [job for older in begun for job in self._awaken(older.ticket.id)]
         return Outcome(
-            activated=tuple(job for job in activated if job is not None),
+            activated=tuple(activated),
             finished=tuple(finished),
             paused=tuple(progress.ticket.id for progress in paused),
         )
 
     def remove(self, job: JobId) -> Outcome:
         """A job was cancelled or failed: its place is free in the next plan (F10)."""
-        activated = self._remove(job)
-        return Outcome(activated=() if activated is None else (activated,))
+        return Outcome(activated=self._remove(job))
 
     # --- turns -------------------------------------------------------------------------
 
@@ -186,14 +192,24 @@ class Scheduler:
             self._rooms.charge(ticket.room, progress.demand.cost)
             self._people.charge((ticket.room, ticket.person), progress.demand.cost)
         # A shape that more rooms wait for gets proportionally more of the time.
-        waiting = {p.ticket.room for p in _at(plan.shape, self._jobs.values())}
+        waiting = {p.ticket.room for p in _at(plan.shape, self._ready())}
         seconds = self._costs.predict(plan.shape, plan.rows)
         self._shapes.charge(plan.shape, seconds / max(1, len(waiting)))
         self._age_pause_s = AGE_PAUSE * seconds if plan.led_by_age else self._age_pause_s - seconds
 
+    def _ready(self) -> list[Progress]:
+        return [progress for progress in self._jobs.values() if progress.takes_part]
+
+    def _join_shape(self, shape: Shape) -> None:
+        """A job of `shape` takes part from now on."""
+        present = {other.demand.shape for other in self._ready() if other.demand}
+        if shape not in present:
+            self._shapes.join(shape, present)
+            self._shapes.forget(present | {shape})
+
     # --- who is here -------------------------------------------------------------------
 
-    def _enter(self, ticket: Ticket) -> None:
+    def _enter(self, ticket: Ticket) -> Progress:
         rooms = {other.ticket.room for other in self._jobs.values()}
         if ticket.room not in rooms:
             self._rooms.join(ticket.room, rooms)
@@ -201,8 +217,9 @@ class Scheduler:
         person = (ticket.room, ticket.person)
         if person not in people:
             self._people.join(person, {other for other in people if other[0] == ticket.room})
-        self._jobs[ticket.id] = Progress(ticket, self._arrivals)
+        progress = self._jobs[ticket.id] = Progress(ticket, self._arrivals)
         self._arrivals += 1
+        return progress
 
     def _forget(self, job: JobId) -> None:
         ticket = self._jobs.pop(job).ticket
@@ -212,15 +229,31 @@ class Scheduler:
         self._rooms.forget({other.ticket.room for other in self._jobs.values()})
         self._people.forget({(p.ticket.room, p.ticket.person) for p in self._jobs.values()})
 
-    def _remove(self, job: JobId) -> JobId | None:
-        """Forget a job; returns the one that takes over its slot, if one was waiting."""
+    def _remove(self, job: JobId) -> tuple[JobId, ...]:
+        """Forget a job; returns the one that takes over its slot, if it is to be prepared."""
         ticket = self._jobs[job].ticket
         was_active = self._active.get(ticket.slot) == job
         self._forget(job)
         successor = self._waiting.pop(ticket.slot, None) if was_active else None
-        if successor is not None:
-            self._active[ticket.slot] = successor
-        return successor
+        if successor is None:
+            return ()
+        self._active[ticket.slot] = successor
+        progress = self._jobs[successor]
+        if progress.demand is not None:
+            self._join_shape(progress.demand.shape)
+        progress.waits, progress.waits_since = False, self._batches
+        was_awake, progress.is_awake = progress.is_awake, True
+        return () if was_awake else (successor,)
+
+    def _awaken(self, older: JobId) -> tuple[JobId, ...]:
+        """The job that waits for one that is half done, if it is to be prepared now (F15)."""
+        if older not in self._jobs or not self._jobs[older].half_done:
+            return ()
+        successor = self._waiting.get(self._jobs[older].ticket.slot)
+        if successor is None or self._jobs[successor].is_awake:
+            return ()
+        self._jobs[successor].is_awake = True
+        return (successor,)
 
 
 def _at(shape: Shape, jobs: Iterable[Progress]) -> list[Progress]:

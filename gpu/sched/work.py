@@ -113,6 +113,10 @@ class Progress:
     """Of the passes before this one, and what they cost."""
     cost_before: float = 0.0
     half_done: bool = False
+    waits: bool = False
+    """An older picture of its place is finished first (F9)."""
+    is_awake: bool = False
+    """It is prepared, or being prepared."""
 
     def begin(self, demand: Demand) -> None:
         """Begin a pass."""
@@ -134,6 +138,17 @@ class Progress:
         assert self.demand is not None
         self.cost_before += self.demand.steps * self.demand.cost
         self.demand = None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it may be in the next batch; while it waits, for its first step only (F15).
+
+        A step that is half of it isn't taken: such a picture couldn't be replaced any more (F8).
+        """
+        if self.demand is None or not self.waits:
+            return self.demand is not None
+        total = self.demand.steps * self.demand.cost + self.demand.later
+        return self.steps_done == 0 and 2 * self.demand.cost < total
 
     @property
     def is_urgent(self) -> bool:

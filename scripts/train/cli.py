@@ -15,7 +15,7 @@ from diffusers import AutoencoderTiny
 
 from .adapters import train_adapters
 from .autoencoder import measure_psnr, train_autoencoder
-from .control import train_control
+from .control import ControlPlan, train_control
 from .curriculum import CurriculumPlan
 from .decoder import train_decoder
 from .devices import Device
@@ -70,7 +70,7 @@ def _add_options(stage: argparse.ArgumentParser, name: str) -> None:
 
 def _options() -> list[tuple[str, str, dict[str, Any]]]:
     """The stages that take it, its name, and what `add_argument` is told of it."""
-    plan = UNetPlan()
+    plan, lines = UNetPlan(), ControlPlan()
     curriculum: dict[str, int] = dataclasses.asdict(plan.curriculum)
     counted: list[tuple[str, str, int]] = [
         ("autoencoder", "--autoencoder-steps", 2600),
@@ -78,17 +78,22 @@ def _options() -> list[tuple[str, str, dict[str, Any]]]:
         ("unet", "--samples", plan.num_samples),
         ("unet", "--batch", plan.batch),
         ("lora", "--lora-samples", 6400),
-        ("control", "--control-samples", 25_600),
+        ("control", "--control-samples", lines.num_samples),
+        ("control", "--control-scenes", lines.num_scenes),
+        ("control", "--control-batch", lines.batch),
         ("decoder", "--decoder-steps", 900),
         *(("unet", f"--{name.replace('_', '-')}", value) for name, value in curriculum.items()),
     ]
     compiles = {"action": "store_true", "help": "torch.compile: minutes, once"}
     as_json = {"action": "store_true", "help": "print figures as JSON"}
+    minutes = {"type": float, "default": plan.minutes, "help": "end by then at the latest"}
     per_kind = {"type": int, "default": 3, "help": "pictures for each kind"}
     start = {"type": Path, "help": "teach this exported model further"}
     return [
         *((stage, option, {"type": int, "default": value}) for stage, option, value in counted),
         ("unet control", "--compile", compiles),
+        ("unet", "--minutes", minutes),
+        ("control", "--control-minutes", minutes),
         ("autoencoder unet", "--start-from", start),
         ("evaluate", "--json", as_json),
         ("evaluate", "--per-kind", per_kind),
@@ -124,6 +129,7 @@ def unet(options: argparse.Namespace) -> None:
     plan = UNetPlan(
         num_samples=options.samples,
         batch=options.batch,
+        minutes=options.minutes,
         compile=options.compile,
         start_from=options.start_from,
         curriculum=CurriculumPlan(**{name: getattr(options, name) for name in names}),
@@ -136,9 +142,13 @@ def lora(options: argparse.Namespace) -> None:
 
 
 def control(options: argparse.Namespace) -> None:
-    train_control(
-        options.work, _device(options), options.seed, options.control_samples, options.compile
+    plan = ControlPlan(
+        options.control_samples,
+        options.control_scenes,
+        options.control_batch,
+        options.control_minutes,
     )
+    train_control(options.work, _device(options), options.seed, plan, options.compile)
 
 
 def decoder(options: argparse.Namespace) -> None:

@@ -7,40 +7,54 @@ where the words tell it already, the lines would teach nothing.
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
-from functools import cache
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-import numpy as np
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor
 
 from .autoencoder import LATENT_CHANNELS
-from .curriculum import emphasis
 from .devices import Device, Progress, seed_everything
-from .diffusion import velocity_loss
-from .latents import LatentSet, encode_shard
+from .diffusion import sample_timesteps, velocity_loss
+from .drawings import Order
+from .latents import Batch, LatentSet, open_latents
 from .muon import Average, Optimiser
+from .replays import replayed
 from .runs import resume_run, save_run
-from .sampling import STAGES, Stage
-from .scenes import SIZE_PX, Scene, draw_scene, loose_layout
-from .styles import SCRIBBLE, SILHOUETTE
+from .scenes import SIZE_PX
 from .text import HIDDEN
 from .unet import CHANNELS, Trained
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_BATCH: Final = 32
+    from .sampling import Stage
+
 _LEARNING_RATE: Final = 1e-3
-_SHARE: Final[dict[Stage, int]] = {"centred": 16, "placed": 8, "composed": 8}
-_SCENES: Final[dict[Stage, int]] = {"centred": 2000, "placed": 1000, "composed": 1000}
+_SAVE_EVERY_S: Final = 240
+# Of each 4 pictures and scenes.
+_SHARE: Final[dict[Stage, int]] = {"centred": 2, "placed": 1, "composed": 1}
+_WHOLE: Final = 4
+_SHARD: Final = 250
 # Words alone would do for many a picture; without them the lines have to.
 _DROPPED: Final = 0.4
-# How many of the scribbles are outer outlines only.
-_OUTER_ONLY: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlan:
+    """How long and on what. Samples are pictures seen, repeats counted.
+
+    With `minutes` the run ends after so many at the latest, its learning rate fallen by then.
+    """
+
+    num_samples: int = 84_000
+    num_scenes: int = 4_000
+    batch: int = 32
+    minutes: float = math.inf
 
 
 def build_control() -> ControlNetModel:
@@ -67,33 +81,22 @@ def start_like(model: ControlNetModel, unet: UNet2DConditionModel) -> None:
     model.load_state_dict(shared, strict=False)
 
 
-def scribble(scene: Scene, style: str = SCRIBBLE) -> np.ndarray:
-    """The scene's things, loosely arranged, as white lines on black, uint8 (256, 256, 3)."""
-    return draw_scene(replace(scene, style=style), SIZE_PX, SIZE_PX, loose_layout)
-
-
-def scribbles(scenes: list[Scene]) -> Tensor:
-    """float32 (batch, 3, 256, 256) in 0..1, as the pipelines hand them to a ControlNet."""
-    lines = np.stack([np.unpackbits(_packed(scene)) for scene in scenes])
-    pictures = torch.from_numpy(lines).view(-1, 1, SIZE_PX, SIZE_PX).float()
-    return pictures.expand(-1, 3, -1, -1)
-
-
-@cache
-def _packed(scene: Scene) -> np.ndarray:
-    """A training scene's scribble, as bits. To draw it anew took a third of each step."""
-    style = SILHOUETTE if random.Random(scene.seed).random() < _OUTER_ONLY else SCRIBBLE
-    return np.packbits(scribble(scene, style)[..., 0] > 127)
+def unpack(lines: Tensor) -> Tensor:
+    """float32 (batch, 3, 256, 256) in 0..1, as the pipelines hand them to a ControlNet, of the
+    bits of `Drawing.lines`."""
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=lines.device)
+    bits = (lines[:, :, None] >> shifts) & 1
+    return bits.view(-1, 1, SIZE_PX, SIZE_PX).float().expand(-1, 3, -1, -1)
 
 
 class ControlTrainer:
     """One run: `step` learns one batch, `save` leaves a checkpoint."""
 
     def __init__(
-        self, folder: Path, device: Device, seed: int, num_samples: int, compiles: bool = False
+        self, folder: Path, device: Device, seed: int, plan: ControlPlan, compiles: bool = False
     ) -> None:
         seed_everything(seed)
-        self._path, self._num_samples = folder / "control.pt", num_samples
+        self._path, self.plan = folder / "control.pt", plan
         self._trained = Trained.load(folder, device, seed, _DROPPED)
         self.model = build_control()
         start_like(self.model, self._trained.unet)
@@ -107,25 +110,70 @@ class ControlTrainer:
         self.average = Average(self.model, 0.995)
         counts = resume_run(self._path, self.model, self._optimiser, self.average)
         self.samples = counts.get("samples", 0)
-        self._rng = random.Random(seed + self.samples)
-        self._sets: dict[Stage, LatentSet] = {
-            stage: encode_shard(
-                self._trained.vae, device, stage, seed, _SCENES[stage], arrange=loose_layout
+        self._begun = time.monotonic() - counts.get("seconds", 0)
+        torch.manual_seed(seed + self.samples)
+        self._learn = replayed(self._pass, list(self.model.parameters()), device)
+        self._sets = self._draw(seed)
+
+    def _draw(self, seed: int) -> dict[Stage, LatentSet]:
+        trained, num_scenes = self._trained, self.plan.num_scenes
+        orders = [
+            Order(stage, seed + begin, min(_SHARD, count - begin), is_loose=True)
+            for stage, count in ((s, num_scenes * share // _WHOLE) for s, share in _SHARE.items())
+            for begin in range(0, count, _SHARD)
+        ]
+        tokenizer = trained.conditioner.tokenizer
+        drawn = [*open_latents(None, trained.vae, tokenizer, trained.device, orders)]
+        return {
+            stage: LatentSet.joined(
+                [one for one, order in zip(drawn, orders, strict=True) if order.stage == stage]
             )
-            for stage in STAGES
+            for stage in _SHARE
         }
 
-    def step(self) -> float:
-        trained, device = self._trained, self._trained.device
-        parts = [self._sets[stage].pick(self._rng, count) for stage, count in _SHARE.items()]
-        scenes = [scene for _, part in parts for scene in part]
-        latents = torch.cat([part for part, _ in parts]).to(device.name)
-        text = trained.conditioner.embed_scenes(scenes)
-        lines = scribbles(scenes).to(device.name, memory_format=torch.channels_last)
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def done(self) -> float:
+        """The share of the run that is behind it."""
+        return max(self.samples / self.plan.num_samples, self.seconds / 60 / self.plan.minutes)
+
+    def step(self) -> Tensor:
+        trained, size = self._trained, self.plan.batch
+        batch = Batch.joined(
+            [self._sets[stage].pick(size * share // _WHOLE) for stage, share in _SHARE.items()]
+        )
+        loss = self._learn(
+            batch.latents,
+            torch.randn_like(batch.latents),
+            sample_timesteps(len(batch.ids), True, trained.device.name),
+            trained.conditioner.embed(batch.ids),
+            batch.emphasis / batch.emphasis.mean(),
+            batch.lines,
+        )
+        warm = min(1.0, (self.samples / size + 1) / 40)
+        self._optimiser.step(_LEARNING_RATE * warm * (1.01 - min(1.0, self.done)))
+        self.average.update(self.samples // size)
+        self.samples += size
+        return loss
+
+    def _pass(
+        self,
+        latents: Tensor,
+        epsilon: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        emphasis: Tensor,
+        lines: Tensor,
+    ) -> Tensor:
+        trained = self._trained
+        pictures = unpack(lines).contiguous(memory_format=torch.channels_last)
 
         def predict(noised: Tensor, timesteps: Tensor) -> Tensor:
-            with device.autocast():
-                down, middle = self._control(noised, timesteps, text, lines, return_dict=False)
+            with trained.device.autocast():
+                down, middle = self._control(noised, timesteps, text, pictures, return_dict=False)
                 velocity = self._unet(
                     noised,
                     timesteps,
@@ -136,38 +184,30 @@ class ControlTrainer:
                 )[0]
             return cast("Tensor", velocity)
 
-        height, width = latents.shape[2:]
-        loss = velocity_loss(
-            trained.noise,
-            latents,
-            True,
-            predict,
-            emphasis(scenes, height, width, loose_layout).to(device.name),
-        )
+        loss = velocity_loss(trained.noise, latents, epsilon, timesteps, predict, emphasis)
         loss.backward()
-        done = self.samples / self._num_samples
-        warm = min(1.0, (self.samples + _BATCH) / (40 * _BATCH))
-        self._optimiser.step(_LEARNING_RATE * warm * (1.01 - done))
-        self.average.update(self.samples // _BATCH)
-        self.samples += _BATCH
-        return loss.item()
+        return loss.detach()
 
     def save(self) -> None:
-        save_run(self._path, self.model, self._optimiser, self.average, samples=self.samples)
+        counts = {"samples": self.samples, "seconds": int(self.seconds)}
+        save_run(self._path, self.model, self._optimiser, self.average, **counts)
 
 
 def train_control(
-    folder: Path, device: Device, seed: int, num_samples: int, compiles: bool = False
+    folder: Path, device: Device, seed: int, plan: ControlPlan, compiles: bool = False
 ) -> None:
     """Trains into `folder`/controlnet; resumes."""
-    trainer = ControlTrainer(folder, device, seed, num_samples, compiles)
-    progress = Progress("control", num_samples, 25 * _BATCH, trainer.samples)
-    losses: list[float] = []
-    while trainer.samples < num_samples:
-        losses = [*losses[-49:], trainer.step()]
-        progress.report(trainer.samples, loss=sum(losses) / len(losses))
-        if trainer.samples % (200 * _BATCH) == 0:
+    trainer = ControlTrainer(folder, device, seed, plan, compiles)
+    progress = Progress("control", plan.num_samples, plan.num_samples // 60, trainer.samples)
+    losses: deque[Tensor] = deque(maxlen=50)
+    saved_s = time.monotonic()
+    while trainer.done < 1:
+        losses.append(trainer.step())
+        if progress.is_due(trainer.samples):
+            progress.report(trainer.samples, loss=torch.stack([*losses]).mean().item())
+        if time.monotonic() - saved_s > _SAVE_EVERY_S:
             trainer.save()
+            saved_s = time.monotonic()
     trainer.save()
     trainer.average.swap()
     trainer.model.save_pretrained(folder / "controlnet", safe_serialization=True)

@@ -6,76 +6,98 @@ Kinds are learnt from large centred things; everything else comes on top and nev
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import torch
-from torch import Tensor
-
-from .latents import SQUARE, LatentSet, Shape
+from .drawings import SQUARE, Order, Shape
+from .latents import Batch, LatentSet
 from .sampling import STAGES
-from .scenes import layout
 
 if TYPE_CHECKING:
     from .sampling import Stage
-    from .scenes import Scene, Spot
 
 OTHER_SHAPES: Final[tuple[Shape, ...]] = (
-    (192, 192), (320, 320), (192, 288), (288, 192), (256, 384), (384, 256),
+    (192, 192), (320, 320), (384, 384), (192, 288), (288, 192), (256, 384), (384, 256),
 )  # fmt: skip
 # One picture in so many is of another shape, and each step sees some of both. As steps of their
 # own, other shapes pull hard to one side, since they are known less well, and nothing pulls back in
 # time: the share of kinds that are told apart fell from .19 to .08 in 30,000 pictures.
-_SHAPED_SHARE: Final = 16
-# How much more an error counts where a thing is. Most cells of a picture are background, which is
-# learnt in no time; small things would otherwise be learnt last.
-_THING_WEIGHT: Final = 3.0
-OpenLatents = Callable[["Stage", Shape, int], LatentSet]
+_SHAPED_SHARE: Final = 12
+_SHARD: Final = 250
+OpenLatents = Callable[[list[Order]], Iterator[LatentSet]]
 
 
 @dataclass(frozen=True, slots=True)
 class CurriculumPlan:
-    """When the stages begin, in samples, and how many scenes each has."""
+    """When the stages begin, in samples, and how many scenes each has.
 
-    placed_from: int = 20_000
-    composed_from: int = 50_000
-    shaped_from: int = 120_000
-    centred_scenes: int = 3_000
-    placed_scenes: int = 8_000
-    composed_scenes: int = 8_000
+    Of each stage's scenes the first are drawn when it begins, the last at `drawn_by`.
+    """
+
+    placed_from: int = 40_000
+    composed_from: int = 80_000
+    shaped_from: int = 150_000
+    drawn_by: int = 200_000
+    centred_scenes: int = 4_000
+    placed_scenes: int = 24_000
+    composed_scenes: int = 24_000
     shaped_scenes: int = 1_000
+
+    def orders(self, seed: int) -> list[tuple[int, Order]]:
+        """What is to be drawn, and by how many samples, in that order."""
+        starts: dict[Stage, int] = {
+            "centred": 0, "placed": self.placed_from, "composed": self.composed_from,
+        }  # fmt: skip
+        counts: dict[Stage, int] = {
+            "centred": self.centred_scenes,
+            "placed": self.placed_scenes,
+            "composed": self.composed_scenes,
+        }
+        orders = [
+            order
+            for stage, start in starts.items()
+            for order in self._spread(stage, SQUARE, counts[stage], start, seed)
+        ]
+        for stage in STAGES[1:]:
+            for shape in OTHER_SHAPES:
+                orders += self._spread(stage, shape, self.shaped_scenes, self.shaped_from, seed)
+        return sorted(orders, key=lambda due: due[0])
+
+    def _spread(
+        self, stage: Stage, shape: Shape, count: int, start: int, seed: int
+    ) -> list[tuple[int, Order]]:
+        span = max(0, self.drawn_by - start)
+        return [
+            (
+                start + span * begin // count,
+                Order(stage, seed + begin, min(_SHARD, count - begin), shape),
+            )
+            for begin in range(0, count, _SHARD)
+        ]
 
 
 class Curriculum:
-    """Chooses batches. Scenes are drawn and encoded when their stage begins."""
+    """Chooses batches. Scenes come as the plan has them."""
 
     def __init__(self, plan: CurriculumPlan, open_latents: OpenLatents, seed: int) -> None:
-        self._plan, self._open = plan, open_latents
+        self._plan = plan
         self._rng = random.Random(seed)
         self._sets: dict[tuple[Stage, Shape], LatentSet] = {}
+        self._due = plan.orders(seed)
+        self._drawn = open_latents([order for _, order in self._due])
 
-    def batches(self, samples: int, size: int) -> list[tuple[Tensor, list[Scene]]]:
-        """What one step sees after `samples` were seen: `size` pictures, a batch for each shape.
-
-        Latents are (pictures, 16, height, width), with their scenes.
-        """
+    def batches(self, samples: int, size: int) -> list[Batch]:
+        """What one step sees after `samples` were seen: `size` pictures, a batch for each shape."""
+        self._fetch(samples)
         shaped = size // _SHAPED_SHARE if samples >= self._plan.shaped_from else 0
-        batches = [self._squares(samples, size - shaped)]
+        mixture = self.mixture(samples, size - shaped)
+        squares = [self._sets[stage, SQUARE].pick(count) for stage, count in mixture.items()]
+        batches = [Batch.joined(squares)]
         if shaped:
             stage, shape = self._rng.choice(STAGES[1:]), self._rng.choice(OTHER_SHAPES)
-            batches.append(
-                self._set(stage, shape, self._plan.shaped_scenes).pick(self._rng, shaped)
-            )
+            batches.append(self._sets[stage, shape].pick(shaped))
         return batches
-
-    def _squares(self, samples: int, size: int) -> tuple[Tensor, list[Scene]]:
-        parts = [
-            self._set(stage, SQUARE, self._num_scenes(stage)).pick(self._rng, count)
-            for stage, count in self.mixture(samples, size).items()
-        ]
-        latents = torch.cat([part for part, _ in parts])
-        return latents, [scene for _, scenes in parts for scene in scenes]
 
     def mixture(self, samples: int, size: int) -> dict[Stage, int]:
         """How many of a batch of square pictures come from each stage."""
@@ -89,34 +111,9 @@ class Curriculum:
         placed = size * 5 // 12
         return {"centred": centred, "placed": placed, "composed": size - centred - placed}
 
-    def _num_scenes(self, stage: Stage) -> int:
-        plan = self._plan
-        return {
-            "centred": plan.centred_scenes,
-            "placed": plan.placed_scenes,
-            "composed": plan.composed_scenes,
-        }[stage]
-
-    def _set(self, stage: Stage, shape: Shape, count: int) -> LatentSet:
-        if (stage, shape) not in self._sets:
-            self._sets[stage, shape] = self._open(stage, shape, count)
-        return self._sets[stage, shape]
-
-
-def emphasis(
-    scenes: list[Scene],
-    height: int,
-    width: int,
-    arrange: Callable[[Scene], list[Spot]] = layout,
-) -> Tensor:
-    """Weights of the latents' cells, float32 (batch, 1, height, width), 1 on average."""
-    weights = torch.ones(len(scenes), 1, height, width)
-    side = min(height, width)
-    for row, scene in zip(weights, scenes, strict=True):
-        for spot in arrange(scene):
-            x, y = width * (0.5 + spot.right), height * (0.5 + spot.down)
-            reach = side * spot.extent * 1.1
-            top, bottom = max(0, round(y - reach)), max(0, round(y + reach))
-            left, right = max(0, round(x - reach)), max(0, round(x + reach))
-            row[0, top:bottom, left:right] = _THING_WEIGHT
-    return weights / weights.mean()
+    def _fetch(self, samples: int) -> None:
+        while self._due and self._due[0][0] <= samples:
+            _, order = self._due.pop(0)
+            key = order.stage, order.shape
+            more = next(self._drawn)
+            self._sets[key] = LatentSet.joined([*filter(None, [self._sets.get(key)]), more])

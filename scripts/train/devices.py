@@ -17,19 +17,28 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A torch device and whether to train in bfloat16 there."""
+    """A torch device, whether to train in bfloat16 there, and how many processes draw for it."""
 
     name: str
     bf16: bool
+    num_workers: int = 0
 
     @classmethod
     def open(cls, name: str, num_threads: int) -> Device:
-        """CPUs without bfloat16 arithmetic stay in float32: emulating it is slower."""
+        """CPUs without bfloat16 arithmetic stay in float32: emulating it is slower.
+
+        A GPU learns from pictures faster than one core draws them; on a CPU drawing ahead would
+        only take from training.
+        """
         torch.set_num_threads(num_threads)
         if name.startswith("cuda"):
             torch.backends.cuda.matmul.allow_tf32 = True
-            return cls(name, torch.cuda.is_bf16_supported())
+            return cls(name, torch.cuda.is_bf16_supported(), max(0, num_threads - 1))
         return cls(name, _cpu_has_bf16())
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.name.startswith("cuda")
 
     def autocast(self) -> AbstractContextManager[object]:
         if not self.bf16:
@@ -78,11 +87,16 @@ class Progress:
         self._start, self._began = start, time.monotonic()
         self._next = start + every
 
+    def is_due(self, done: int) -> bool:
+        return done >= min(self._next, self._total)
+
     def report(self, done: int, **figures: float) -> None:
-        if done < min(self._next, self._total):
-            return
-        # A run that was resumed, or whose batches grew, still reports as often.
-        self._next = done + self._every
+        """The line, if it is due; a run whose batches grew reports as often."""
+        if self.is_due(done):
+            self._next = done + self._every
+            self.tell(done, **figures)
+
+    def tell(self, done: int, **figures: float) -> None:
         elapsed = time.monotonic() - self._began
         rate = (done - self._start) / max(elapsed, 1e-6)
         left = (self._total - done) / max(rate, 1e-6)

@@ -63,7 +63,8 @@ class NoiseProcess:
 def velocity_loss(
     noise: NoiseProcess,
     latents: Tensor,
-    high_noise: bool,
+    epsilon: Tensor,
+    timesteps: Tensor,
     predict: Callable[[Tensor, Tensor], Tensor],
     emphasis: Tensor | None = None,
 ) -> Tensor:
@@ -71,23 +72,24 @@ def velocity_loss(
 
     `emphasis` (batch, 1, height, width) says how much each cell's error counts.
     """
-    timesteps = sample_timesteps(len(latents), high_noise).to(latents.device)
-    epsilon = torch.randn_like(latents)
     noised = noise.add_noise(latents, epsilon, timesteps)
     velocity = predict(noised.contiguous(memory_format=torch.channels_last), timesteps)
     error = (velocity.float() - noise.velocity(latents, epsilon, timesteps)).square()
     return (error if emphasis is None else error * emphasis).mean()
 
 
-def sample_timesteps(batch: int, high_noise: bool) -> Tensor:
+def sample_timesteps(batch: int, high_noise: bool, device: str = "cpu") -> Tensor:
     """Stratified timesteps, int64 (batch,): half uniform, half leaning to high noise.
 
     What a picture shows is decided at high noise, so early training asks for more of it.
     """
     half = batch // 2
-    even = (torch.arange(batch - half) + torch.rand(batch - half)) / (batch - half)
-    level = (torch.arange(half) + torch.rand(half)) / max(half, 1)
+
+    def spread(count: int) -> Tensor:
+        places = torch.arange(count, device=device) + torch.rand(count, device=device)
+        return places / max(count, 1)
+
     # The inverse distribution functions of Beta(2.5, 1) and Beta(1.5, 1).
-    leaning = level ** (1 / 2.5 if high_noise else 1 / 1.5)
-    shares = torch.cat([even, leaning])[torch.randperm(batch)]
+    leaning = spread(half) ** (1 / 2.5 if high_noise else 1 / 1.5)
+    shares = torch.cat([spread(batch - half), leaning])[torch.randperm(batch, device=device)]
     return (shares * NUM_TIMESTEPS).long().clamp(max=NUM_TIMESTEPS - 1)

@@ -25,12 +25,12 @@ from .measures import (
     of_shape,
     sample_pictures,
 )
+from .probe import SHEET_COLUMNS, sheet_prompts
 from .requests import Request, centred, several, things
 from .scenes import draw_scene
 from .styles import EXTRA_STYLES
 from .text import load_reader, load_tokenizer, measure_recall
 from .things import KINDS
-from .unet import SHEET_COLUMNS, sheet_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

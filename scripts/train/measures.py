@@ -25,7 +25,7 @@ from PIL import Image, ImageFilter
 from gpu import api
 
 from .colours import COLOURS
-from .control import scribble
+from .drawings import scribble
 from .judge import Judge, accuracy
 from .places import SURROUNDINGS
 from .scenes import SIZE_PX, Scene, draw_scene, loose_layout

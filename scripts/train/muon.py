@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor, nn
 
+from .replays import repeated
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -40,26 +42,26 @@ class Muon:
     def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float = 0.01) -> None:
         self.momenta = {p: torch.zeros_like(p) for p in parameters}
         self._weight_decay = weight_decay
-        self._by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
-        for p in self.momenta:
-            self._by_shape.setdefault((p.shape[0], p[0].numel()), []).append(p)
+        self._by_shape: dict[tuple[int, int], list[int]] = {}
+        for i, p in enumerate(self.momenta):
+            self._by_shape.setdefault((p.shape[0], p[0].numel()), []).append(i)
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        for (rows, columns), parameters in self._by_shape.items():
-            updates = orthogonalise(torch.stack([self._push(p) for p in parameters]))
+    def step(self, learning_rate: Tensor | float) -> None:
+        parameters: list[Tensor] = [*self.momenta]
+        momenta = [*self.momenta.values()]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        assert len(gradients) == len(parameters)
+        torch._foreach_lerp_(momenta, gradients, 1.0 - _MOMENTUM)
+        # Nesterov's look-ahead.
+        pushes = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
+        torch._foreach_mul_(parameters, 1.0 - learning_rate * self._weight_decay)
+        for (rows, columns), alike in self._by_shape.items():
+            updates = orthogonalise(torch.stack([pushes[i].reshape(rows, columns) for i in alike]))
             # Keeps the update's root mean square at 0.2, as AdamW's about is, for every shape.
-            scale = 0.2 * max(rows, columns) ** 0.5 * learning_rate
-            for p, update in zip(parameters, updates, strict=True):
-                p.mul_(1.0 - learning_rate * self._weight_decay)
-                p.add_(update.reshape(p.shape), alpha=-scale)
-
-    def _push(self, p: nn.Parameter) -> Tensor:
-        """Adds the gradient to the momentum; the Nesterov look-ahead as (rows, columns)."""
-        assert p.grad is not None
-        momentum = self.momenta[p]
-        momentum.lerp_(p.grad, 1.0 - _MOMENTUM)
-        return p.grad.lerp(momentum, _MOMENTUM).reshape(p.shape[0], -1)
+            updates *= -0.2 * max(rows, columns) ** 0.5 * learning_rate
+            for i, update in zip(alike, updates, strict=True):
+                parameters[i].add_(update.view(parameters[i].shape))
 
 
 class Optimiser:
@@ -75,19 +77,30 @@ class Optimiser:
         others = [p for _, p in named if id(p) not in rest]
         self._parameters = [p for _, p in named]
         self._adam_ratio = adam_ratio
+        device = self._parameters[0].device
+        # Tensors, so that a recorded step finds new ones there.
+        self._rate, self._adam_rate = torch.zeros(2, device=device).unbind()
         self.muon = Muon(matrices)
-        self.adam = torch.optim.AdamW(others, lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
+        self.adam = torch.optim.AdamW(
+            others,
+            lr=self._adam_rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+            capturable=device.type == "cuda",
+        )
+        self._update = repeated(self._step, device)
 
-    def step(self, learning_rate: float) -> float:
-        """One update; the gradient's norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        for group in self.adam.param_groups:
-            group["lr"] = learning_rate * self._adam_ratio
-        self.muon.step(learning_rate)
+    def step(self, learning_rate: float) -> None:
+        self._rate.fill_(learning_rate)
+        self._adam_rate.fill_(learning_rate * self._adam_ratio)
+        self._update()
+
+    def _step(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self.muon.step(self._rate)
         self.adam.step()
-        for p in self._parameters:
-            p.grad = None
-        return float(norm)
+        # Zeroed where they are, since a recorded pass adds to them there.
+        torch._foreach_zero_([p.grad for p in self._parameters if p.grad is not None])
 
     def state_dict(self) -> dict[str, object]:
         return {"momenta": list(self.muon.momenta.values()), "adam": self.adam.state_dict()}
@@ -98,6 +111,8 @@ class Optimiser:
         for own, saved in zip(self.muon.momenta.values(), momenta, strict=True):
             own.copy_(saved)
         self.adam.load_state_dict(state["adam"])  # type: ignore[arg-type]
+        for group in self.adam.param_groups:
+            group["lr"] = self._adam_rate
 
 
 class Average:

@@ -3,53 +3,60 @@
 from __future__ import annotations
 
 import math
-import random
-from dataclasses import dataclass, field, replace
+import time
+from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor, nn
+from torch import Tensor
 
 from .autoencoder import DOWNSCALE, LATENT_CHANNELS
-from .captions import caption, plain_caption
-from .colours import COLOURS
-from .curriculum import Curriculum, CurriculumPlan, emphasis
+from .conditioner import DROPPED, Conditioner
+from .curriculum import Curriculum, CurriculumPlan
 from .devices import Device, Progress, load_checkpoint, seed_everything
-from .diffusion import NoiseProcess, velocity_loss
+from .diffusion import NoiseProcess, sample_timesteps, velocity_loss
+from .drawings import Order, draw
 from .export import build_pipeline
 from .grids import save_grid
-from .latents import LatentSet, encode_shard, open_latents
+from .latents import Batch, encode, open_latents
 from .muon import Average, Optimiser
-from .places import LANDSCAPES
+from .probe import SHEET_COLUMNS, Probe, sheet_prompts
+from .replays import replayed
 from .runs import resume_run, save_run
-from .sampling import sample_scene, stands_out
-from .scenes import SIZE_PX, Position, Scene, single
-from .text import HIDDEN, embed, load_reader, load_tokenizer
-from .things import KINDS, THINGS
+from .scenes import SIZE_PX
+from .text import HIDDEN, load_reader, load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import CLIPTextModel, CLIPTokenizer
-
 CHANNELS: Final = (96, 160)
-SHEET_COLUMNS: Final = 13
 _LEARNING_RATE: Final = 2e-3
-_DROPPED: Final = 0.1
-_DECAY_FROM: Final = 0.7
-_PLAIN_TIMESTEPS_FROM: Final = 0.67
+_WARM_UP_STEPS: Final = 60
+_DECAY_FROM: Final = 0.6
+_PLAIN_TIMESTEPS_FROM: Final = 0.6
 _SQUARE_CELLS: Final = (SIZE_PX // DOWNSCALE,) * 2
+# How often a run looks at itself, and how many seconds of work may be lost.
+_NUM_PROBES: Final = 30
+_NUM_SHEETS: Final = 5
+_SAVE_EVERY_S: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
 class UNetPlan:
-    """How long and on what. Samples are pictures seen, repeats counted."""
+    """How long and on what. Samples are pictures seen, repeats counted.
+
+    With `minutes` the run ends after so many at the latest, its learning rate fallen by then.
+    """
 
     num_samples: int = 280_000
-    batch: int = 32
+    # At one learning rate, larger batches learn more from each picture: 150,000 in batches of 256
+    # taught kinds better than 350,000 in batches of 32 and 48.
+    batch: int = 256
+    minutes: float = math.inf
     compile: bool = False
     # An exported model whose weights to go on from, instead of from nothing.
     start_from: Path | None = None
@@ -86,72 +93,15 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
     return unet
 
 
-class Conditioner:
-    """Fresh captions for scenes, as the frozen text encoder's embeddings."""
-
-    def __init__(
-        self,
-        encoder: CLIPTextModel,
-        tokenizer: CLIPTokenizer,
-        seed: int,
-        dropped: float = _DROPPED,
-    ) -> None:
-        self.encoder, self.tokenizer = encoder, tokenizer
-        self._rng, self._dropped = random.Random(seed), dropped
-
-    def embed_scenes(self, scenes: list[Scene]) -> Tensor:
-        """float32 (batch, 64, 128); some captions are dropped, for guidance."""
-        texts = [
-            "" if self._rng.random() < self._dropped else caption(self._rng, scene).text
-            for scene in scenes
-        ]
-        return embed(self.encoder, self.tokenizer, texts)
-
-    def embed_plain(self, scenes: list[Scene]) -> Tensor:
-        return embed(self.encoder, self.tokenizer, [plain_caption(scene) for scene in scenes])
-
-
-class Probe:
-    """How much worse the clean picture is guessed when the caption names a wrong kind.
-
-    It shows that kinds are being learnt long before samples do.
-    """
-
-    def __init__(
-        self, held: LatentSet, conditioner: Conditioner, noise: NoiseProcess, device: Device
-    ) -> None:
-        wrong = [_with_wrong_kind(scene, i) for i, scene in enumerate(held.scenes)]
-        self._latents = held.latents.float().to(device.name)
-        self._right = conditioner.embed_plain(held.scenes)
-        self._wrong = conditioner.embed_plain(wrong)
-        self._epsilon = torch.randn(
-            self._latents.shape, generator=torch.Generator().manual_seed(5)
-        ).to(device.name)
-        self._noise, self._device = noise, device
-
-    @torch.no_grad()
-    def measure(self, unet: nn.Module, snr: float) -> float:
-        timesteps = torch.full((len(self._latents),), self._noise.timestep_at(snr))
-        timesteps = timesteps.to(self._device.name)
-        noised = self._noise.add_noise(self._latents, self._epsilon, timesteps)
-        errors = []
-        for text in (self._right, self._wrong):
-            with self._device.autocast():
-                velocity = unet(noised, timesteps, text, return_dict=False)[0].float()
-            clean = self._noise.clean(noised, velocity, timesteps)
-            errors.append((clean - self._latents).square().mean().item())
-        return errors[1] - errors[0]
-
-
-def _with_wrong_kind(scene: Scene, turn: int) -> Scene:
-    item = scene.items[0]
-    kind = KINDS[(KINDS.index(item.kind) + 1 + turn % (len(KINDS) - 1)) % len(KINDS)]
-    return replace(scene, items=(replace(item, kind=kind),))
+def suit_attention(unet: UNet2DConditionModel, device: Device) -> None:
+    """On CPUs the plain processor: the fused attention's backward pass is slow there."""
+    if not device.is_cuda:
+        unet.set_attn_processor(AttnProcessor())
 
 
 def learning_rate(done: float, step: int) -> float:
-    """Short warm-up, plateau, one cosine decay; `done` is the share of all samples."""
-    share = min(1.0, (step + 1) / 60)
+    """Short warm-up, plateau, one cosine decay; `done` is the share of the whole run."""
+    share = min(1.0, (step + 1) / _WARM_UP_STEPS)
     if done > _DECAY_FROM:
         fall = (done - _DECAY_FROM) / (1 - _DECAY_FROM)
         share *= 0.5 * (1 + math.cos(math.pi * fall)) + 0.01
@@ -167,15 +117,15 @@ class UNetTrainer:
         self.vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(folder / "vae"))
         self.vae.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
         encoder = load_reader(folder).encoder.to(device.name)
-        self.conditioner = Conditioner(encoder, load_tokenizer(folder / "tokenizer"), seed)
+        tokenizer = load_tokenizer(folder / "tokenizer")
+        self.conditioner = Conditioner(encoder, tokenizer)
         self.noise = NoiseProcess(device.name)
         self.unet = build_unet()
         if plan.start_from is not None:
             before = UNet2DConditionModel.from_pretrained(plan.start_from, subfolder="unet")
             self.unet.load_state_dict(before.state_dict())
         self.unet.to(device.name, memory_format=torch.channels_last)
-        # The plain processor: the fused attention's backward pass is slow on CPUs.
-        self.unet.set_attn_processor(AttnProcessor())
+        suit_attention(self.unet, device)
         self._compiled = torch.compile(self.unet) if plan.compile else self.unet
         self.optimiser = Optimiser(self.unet, ("conv_in", "conv_out", "positional"))
         # A longer memory lags behind what is still being learnt: with 0.998 the average told kinds
@@ -183,43 +133,62 @@ class UNetTrainer:
         self.average = Average(self.unet, 0.99)
         counts = resume_run(folder / "unet.pt", self.unet, self.optimiser, self.average)
         self.num_steps, self.samples = counts.get("steps", 0), counts.get("samples", 0)
-        torch.manual_seed(seed + self.samples)
-        opener = partial(open_latents, folder, self.vae, device, seed)
-        self._curriculum = Curriculum(plan.curriculum, opener, seed + self.samples)
-        held = encode_shard(self.vae, device, "centred", seed - 1, 100)
+        self._begun = time.monotonic() - counts.get("seconds", 0)
+        seed_everything(seed + self.samples)
+        self._learn = replayed(self._pass, list(self.unet.parameters()), device)
+        # Who draws alone took minutes for it.
+        kept = None if device.num_workers else folder
+        opener = partial(open_latents, kept, self.vae, tokenizer, device)
+        self._curriculum = Curriculum(plan.curriculum, opener, seed)
+        held = encode(self.vae, device, draw(Order("centred", seed - 1, 100), tokenizer))
         self._probe = Probe(held, self.conditioner, self.noise, device)
 
-    def step(self) -> float:
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def done(self) -> float:
+        """The share of the run that is behind it."""
+        return max(self.samples / self.plan.num_samples, self.seconds / 60 / self.plan.minutes)
+
+    def step(self) -> Tensor:
         """Learns from pictures of one or two shapes; the mean squared error of the velocity."""
-        done = self.samples / self.plan.num_samples
-        loss = 0.0
-        for latents, scenes in self._curriculum.batches(self.samples, self.plan.batch):
-            part = self._loss(latents, scenes, done) * (len(scenes) / self.plan.batch)
-            part.backward()
-            loss += part.item()
+        done = self.done
+        losses = [
+            self._learn_from(batch, len(batch.ids) / self.plan.batch, done)
+            for batch in self._curriculum.batches(self.samples, self.plan.batch)
+        ]
         self.optimiser.step(learning_rate(done, self.num_steps))
         self.average.update(self.num_steps)
         self.num_steps += 1
         self.samples += self.plan.batch
-        return loss
+        return torch.stack(losses).sum()
 
-    def _loss(self, latents: Tensor, scenes: list[Scene], done: float) -> Tensor:
-        text = self.conditioner.embed_scenes(scenes)
-        height, width = latents.shape[2:]
+    def _learn_from(self, batch: Batch, share: float, done: float) -> Tensor:
+        high_noise = done < _PLAIN_TIMESTEPS_FROM
+        return self._learn(
+            batch.latents,
+            torch.randn_like(batch.latents),
+            sample_timesteps(len(batch.ids), high_noise, self.device.name),
+            self.conditioner.embed(batch.ids),
+            batch.emphasis * (share / batch.emphasis.mean()),
+        )
+
+    def _pass(
+        self, latents: Tensor, epsilon: Tensor, timesteps: Tensor, text: Tensor, emphasis: Tensor
+    ) -> Tensor:
         # Compiling takes minutes for each shape and pays for the usual one only.
-        forward = self._compiled if (height, width) == _SQUARE_CELLS else self.unet
+        is_usual = latents.shape[2:] == _SQUARE_CELLS
+        forward = self._compiled if is_usual else self.unet
 
         def predict(noised: Tensor, timesteps: Tensor) -> Tensor:
             with self.device.autocast():
                 return cast("Tensor", forward(noised, timesteps, text, return_dict=False)[0])
 
-        return velocity_loss(
-            self.noise,
-            latents.to(self.device.name),
-            done < _PLAIN_TIMESTEPS_FROM,
-            predict,
-            emphasis(scenes, height, width).to(self.device.name),
-        )
+        loss = velocity_loss(self.noise, latents, epsilon, timesteps, predict, emphasis)
+        loss.backward()
+        return loss.detach()
 
     def probe(self) -> dict[str, float]:
         self.average.swap()
@@ -231,7 +200,7 @@ class UNetTrainer:
         return figures
 
     def save(self) -> None:
-        counts = {"steps": self.num_steps, "samples": self.samples}
+        counts = {"steps": self.num_steps, "samples": self.samples, "seconds": int(self.seconds)}
         save_run(self.folder / "unet.pt", self.unet, self.optimiser, self.average, **counts)
 
     def show(self) -> None:
@@ -266,57 +235,37 @@ class Trained:
     device: Device
 
     @classmethod
-    def load(cls, folder: Path, device: Device, seed: int, dropped: float = _DROPPED) -> Trained:
+    def load(cls, folder: Path, device: Device, seed: int, dropped: float = DROPPED) -> Trained:
         assert (folder / "unet.pt").exists(), "train the UNet first: scripts/train_embedded unet"
         unet = load_unet(folder)
         unet.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
-        unet.set_attn_processor(AttnProcessor())
+        suit_attention(unet, device)
         vae = cast("AutoencoderTiny", AutoencoderTiny.from_pretrained(folder / "vae"))
         vae.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
         encoder = load_reader(folder).encoder.to(device.name)
-        conditioner = Conditioner(encoder, load_tokenizer(folder / "tokenizer"), seed, dropped)
+        conditioner = Conditioner(encoder, load_tokenizer(folder / "tokenizer"), dropped)
         return cls(vae, unet, conditioner, NoiseProcess(device.name), device)
-
-
-def sheet_prompts() -> list[str]:
-    """Each kind twice: as one expects it, then in any colour and place; then several things."""
-    rng = random.Random(11)
-    sides: tuple[Position, ...] = ("centre", "centre", "left", "right")
-    usual = [
-        _sheet_scene(rng, kind, thing.natural_colours, thing.natural_places, ("centre",))
-        for kind, thing in THINGS.items()
-    ]
-    unusual = [_sheet_scene(rng, kind, tuple(COLOURS), tuple(LANDSCAPES), sides) for kind in THINGS]
-    several = [sample_scene(rng, "composed") for _ in range(SHEET_COLUMNS)]
-    return [plain_caption(scene) for scene in usual + unusual + several]
-
-
-def _sheet_scene(
-    rng: random.Random,
-    kind: str,
-    colours: tuple[str, ...],
-    places: tuple[str, ...],
-    positions: tuple[Position, ...],
-) -> Scene:
-    while True:
-        colour, place = rng.choice(colours), rng.choice(places)
-        if stands_out(colour, place):
-            return single(kind, colour, place, rng.choice(positions))
 
 
 def train_unet(folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:
     """Trains to the end of the plan from wherever the last checkpoint stands."""
     trainer = UNetTrainer(folder, device, seed, plan)
-    progress = Progress("unet", plan.num_samples, 50 * plan.batch, trainer.samples)
-    losses: list[float] = []
-    while trainer.samples < plan.num_samples:
-        losses = [*losses[-49:], trainer.step()]
-        figures = {"loss": sum(losses) / len(losses)}
-        if trainer.num_steps % 200 == 0:
-            figures.update(trainer.probe())
-            trainer.save()
-        progress.report(trainer.samples, **figures)
-        if trainer.num_steps % 600 == 0:
+    progress = Progress("unet", plan.num_samples, plan.num_samples // 240, trainer.samples)
+    losses: deque[Tensor] = deque(maxlen=50)
+    probes, sheets = int(trainer.done * _NUM_PROBES), int(trainer.done * _NUM_SHEETS)
+    saved_s = time.monotonic()
+    while trainer.done < 1:
+        losses.append(trainer.step())
+        if progress.is_due(trainer.samples):
+            progress.report(trainer.samples, loss=torch.stack([*losses]).mean().item())
+        if trainer.done * _NUM_PROBES >= probes + 1:
+            probes += 1
+            progress.tell(trainer.samples, **trainer.probe())
+        if trainer.done * _NUM_SHEETS >= sheets + 1:
+            sheets += 1
             trainer.show()
+        if time.monotonic() - saved_s > _SAVE_EVERY_S:
+            trainer.save()
+            saved_s = time.monotonic()
     trainer.save()
     trainer.show()

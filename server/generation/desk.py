@@ -215,11 +215,26 @@ class Desk:
 
     def _preview(self, making: Making, index: int, event: api.Preview) -> None:
         preview = making.preview(index, event)
-        if preview is not None and self._live.is_newest(making):
-            making.previews[index] = preview
-            if not making.is_live:
-                making.passed.setdefault(index, Passed()).add(preview)
-            making.room.relay_preview(preview)
+        if preview is None or not self._live.is_newest(making):
+            return
+        if not making.is_live:
+            making.passed.setdefault(index, Passed()).add(preview)
+        older, newer = self._around(making, index)
+        if newer and index in making.overtaken:
+            return
+        for other in older:
+            other.overtaken.add(index)
+            other.previews.pop(index, None)
+        making.previews[index] = preview
+        making.room.relay_preview(preview)
+
+    def _around(self, making: Making, index: int) -> tuple[list[Making], list[Making]]:
+        """The requests under way whose pictures have the same place: those before, those after."""
+        in_room = self.makings(making.room.id)
+        place = making.slot(index)
+        same = [other for other in in_room if index in other.missing and other.slot(index) == place]
+        at = same.index(making)
+        return same[:at], same[at + 1 :]
 
     async def _store(self, making: Making, index: int, png: bytes) -> None:
         try:

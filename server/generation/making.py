@@ -71,6 +71,8 @@ class Making:
     """How often a worker began each picture; more than once after a worker's death."""
     previews: dict[int, Preview] = field(default_factory=dict)
     """The latest of each picture, for people who join now."""
+    overtaken: set[int] = field(default_factory=set)
+    """Pictures of whose place something newer was seen."""
     passed: dict[int, Passed] = field(default_factory=dict)
     """Some of all previews of each picture, for its strip."""
     troubles: list[tuple[Outcome, str, str]] = field(default_factory=list)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from gpu.previews import fit
+from gpu.samplers.table import Tables
+from tests.gpu.engines import Faulty, Harness
 from tests.gpu.families import loaded
 from tests.gpu.kinds import model_of
 from tests.gpu.tiny_unets import save_like_embedded, save_like_sd1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from gpu.models.stable_diffusion import StableDiffusion
@@ -67,3 +70,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
     """Models by their kind, each made once."""
     root = tmp_path_factory.mktemp("kinds")
     return cache(lambda kind: model_of(kind, root / kind))
+
+
+@pytest.fixture(scope="module")
+def parts(tiny: StableDiffusion) -> tuple[StableDiffusion, Tables, object]:
+    return tiny, Tables(tiny.scheduler_config), fit(tiny, 4)[0]
+
+
+@pytest.fixture
+def harness(parts: tuple[StableDiffusion, Tables, object]) -> Iterator[Harness]:
+    harness = Harness(Faulty(*parts))  # type: ignore[arg-type]
+    harness.engine.start()
+    yield harness
+    harness.engine.close()
+    assert harness.crashes.empty()

@@ -2,104 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
-import queue
 import threading
 import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import torch
-from msgspec.structs import replace
 
 from gpu.api import (
     Cancelled,
     Done,
-    Event,
     Failed,
     Job,
     JobId,
-    Loaded,
-    NotLoaded,
     Preview,
     Started,
 )
-from gpu.engine import Engine
-from gpu.errors import ModelError
-from gpu.previews import fit
-from gpu.runner import PreviewBatch, Runner
-from gpu.samplers.table import Tables
-from gpu.sched.cost import CostModel
-from gpu.sched.work import Shape
+from gpu.runner import PreviewBatch
+from tests.gpu.engines import EIGHT, ENDS, TIMEOUT_S, Faulty, Harness
 from tests.gpu.pictures import job, open_png
-from tests.gpu.shelves import GB, Models, shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    import pytest
 
-    from gpu.library import Library
     from gpu.models.stable_diffusion import StableDiffusion
     from gpu.painting import Painting
+    from gpu.samplers.table import Tables
     from gpu.sched.work import StepPlan
-
-TIMEOUT_S = 60
-EIGHT = Shape(8, 8, "tiny")
-ENDS = (Done, Cancelled, Failed)
 
 
 class Activations:
     """Stands for what a forward has in memory."""
-
-
-class Faulty(Runner):
-    """A runner that calls `sabotage` before each step."""
-
-    sabotage: Callable[[StepPlan], None] = staticmethod(lambda _plan: None)
-
-    def step(self, plan: StepPlan, previews: Collection[JobId] = ()) -> PreviewBatch | None:
-        self.sabotage(plan)
-        return super().step(plan, previews)
-
-
-class Harness:
-    def __init__(self, runner: Faulty, library: Library | None = None, **options: float) -> None:
-        self.runner = runner
-        self.events: queue.Queue[Event] = queue.Queue()
-        self.seen: list[Event] = []
-        self.crashes: queue.Queue[str] = queue.Queue()
-        self.costs = CostModel(8)
-        library = library or shelf(runner)
-        emit, crashed = self.events.put, self.crashes.put
-        self.engine = Engine(library, self.costs, emit, crashed, **options)  # type: ignore[arg-type]
-
-    def next(self) -> Event:
-        event = self.events.get(timeout=TIMEOUT_S)
-        self.seen.append(event)
-        return event
-
-    def until_ended(self, *jobs: Job) -> dict[JobId, Event]:
-        ends: dict[JobId, Event] = {}
-        while len(ends) < len(jobs):
-            event = self.next()
-            if isinstance(event, ENDS):
-                assert event.job not in ends
-                ends[event.job] = event
-        return ends
-
-
-@pytest.fixture(scope="module")
-def parts(tiny: StableDiffusion) -> tuple[StableDiffusion, Tables, object]:
-    return tiny, Tables(tiny.scheduler_config), fit(tiny, 4)[0]
-
-
-@pytest.fixture
-def harness(parts: tuple[StableDiffusion, Tables, object]) -> Iterator[Harness]:
-    harness = Harness(Faulty(*parts))  # type: ignore[arg-type]
-    harness.engine.start()
-    yield harness
-    harness.engine.close()
-    assert harness.crashes.empty()
 
 
 def test_g6_a_job_starts_shows_previews_and_is_done(harness: Harness) -> None:
@@ -365,97 +298,6 @@ def test_g7_a_job_that_cannot_be_prepared_fails_with_the_reason(harness: Harness
     assert "multiples of 32" in end.reason
 
 
-def test_f8_a_newer_request_for_the_same_slot_replaces_the_running_one(harness: Harness) -> None:
-    old, new = job(slot="frame", steps=150), job(slot="frame", steps=2)
-    harness.engine.submit(old)
-    while not isinstance(harness.next(), Preview):
-        pass
-    harness.engine.submit(new)
-
-    ends = harness.until_ended(old, new)
-
-    assert ends[old.id] == Cancelled(old.id, "superseded")
-    assert isinstance(ends[new.id], Done)
-
-
-def test_f14_who_comes_while_a_step_runs_is_in_the_next_one(
-    parts: tuple[StableDiffusion, Tables, object],
-) -> None:
-    harness = Harness(Faulty(*parts), prepared_within_s=TIMEOUT_S)  # type: ignore[arg-type]
-    first, late = job(steps=6, guidance=1.0), job(steps=2, guidance=1.0)
-    plans: list[tuple[JobId, ...]] = []
-
-    def sabotage(plan: StepPlan) -> None:
-        plans.append(plan.ids)
-        if len(plans) == 2:
-            harness.engine.submit(late)
-
-    harness.runner.sabotage = sabotage
-    harness.costs.calibrate(EIGHT, 1, 1.0)
-    harness.costs.calibrate(EIGHT, 8, 1.1)
-    harness.engine.start()
-    harness.engine.submit(first)
-    harness.until_ended(first, late)
-    harness.engine.close()
-
-    assert [late.id in plan for plan in plans[:4]] == [False, False, True, True]
-
-
-def test_f14_a_step_does_not_wait_for_one_who_takes_longer(
-    parts: tuple[StableDiffusion, Tables, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness = Harness(Faulty(*parts), prepared_within_s=0.0)  # type: ignore[arg-type]
-    first, late = job(steps=6), job(steps=1, prompt="late")
-    prepare, done = harness.runner.prepare, threading.Event()
-
-    def dawdle(request: Job) -> Painting:
-        if request.prompt == "late":
-            assert done.wait(TIMEOUT_S)
-        return prepare(request)
-
-    monkeypatch.setattr(harness.runner, "prepare", dawdle)
-    harness.engine.start()
-    harness.engine.submit(late)
-    harness.engine.submit(replace(first, live=True))
-    ends = harness.until_ended(first)
-    done.set()
-    ends |= harness.until_ended(late)
-    harness.engine.close()
-
-    assert all(isinstance(end, Done) for end in ends.values())
-
-
-def test_f14_a_step_waits_no_longer_for_ever_more_who_come(
-    parts: tuple[StableDiffusion, Tables, object],
-) -> None:
-    engine = Harness(Faulty(*parts), prepared_within_s=0.0).engine  # type: ignore[arg-type]
-    asked: list[Job] = []
-
-    def ask() -> None:
-        # Another is there whenever the inbox is looked into.
-        asked.append(job(steps=1))
-        engine._just_come.add(asked[-1].id)
-        if len(asked) < 1_000:
-            engine._inbox.post(ask)
-
-    engine._inbox.post(ask)
-    engine._just_come.add(JobId("first"))
-    engine._await_just_come()
-
-    assert len(asked) <= 1
-    assert not engine._just_come
-
-
-def test_f10_cancelling_ends_a_job_before_its_next_step(harness: Harness) -> None:
-    request = job(steps=150)
-    harness.engine.submit(request)
-    while not isinstance(harness.next(), Preview):
-        pass
-    harness.engine.cancel(request.id)
-
-    assert harness.until_ended(request)[request.id] == Cancelled(request.id, "asked")
-
-
 def test_g6_closing_cancels_what_is_left(harness: Harness) -> None:
     request = job(steps=150)
     harness.engine.submit(request)
@@ -499,144 +341,3 @@ def test_g46_another_seed_is_another_picture(harness: Harness) -> None:
 
     pictures = [event.png for event in harness.seen if isinstance(event, Done)]
     assert pictures[0] != pictures[1]
-
-
-def test_f8_a_picture_that_is_there_already_replaces_what_runs_in_its_slot(
-    harness: Harness,
-) -> None:
-    known = job(steps=1)
-    harness.engine.submit(known)
-    harness.until_ended(known)
-    old, new = job(slot="frame", steps=150), job(slot="frame", steps=1)
-    harness.engine.submit(old)
-    while not isinstance(harness.next(), Preview):
-        pass
-    harness.engine.submit(new)
-
-    ends = harness.until_ended(old, new)
-
-    assert ends[old.id] == Cancelled(old.id, "superseded")
-    assert isinstance(ends[new.id], Done)
-
-
-def test_f11_a_full_queue_refuses_with_a_reason(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gpu.sched.scheduler.Scheduler.is_full", True)
-    request = job()
-    harness.engine.submit(request)
-
-    end = harness.until_ended(request)[request.id]
-
-    assert isinstance(end, Failed)
-    assert "waiting already" in end.reason
-
-
-@pytest.fixture
-def two(parts: tuple[StableDiffusion, Tables, object], kl: StableDiffusion) -> Iterator[Harness]:
-    """An engine with room for one of two models, "first" and "second"."""
-    runners = [Faulty(*parts), Runner(kl, Tables(kl.scheduler_config), fit(kl, 4)[0])]  # type: ignore[arg-type]
-    turns = itertools.cycle(runners)
-    models = Models({"first": GB, "second": GB}, lambda: next(turns))
-    harness = Harness(runners[0], models.library(GB))  # type: ignore[arg-type]
-    harness.engine.start()
-    yield harness
-    harness.engine.close()
-    assert harness.crashes.empty()
-
-
-def test_m13_models_are_switched_without_a_lost_job(two: Harness) -> None:
-    jobs = [job(model=("", "second", "first")[n % 3], steps=3, seed=n) for n in range(9)]
-    for request in jobs:
-        two.engine.submit(request)
-    two.engine.cancel(jobs[4].id)
-
-    ends = two.until_ended(*jobs)
-
-    assert Counter(type(end) for end in ends.values()) in (
-        Counter({Done: 8, Cancelled: 1}),
-        # It was done before its cancellation came.
-        Counter({Done: 9}),
-    )
-    assert any(isinstance(event, Loaded) and event.model.id == "second" for event in two.seen)
-
-
-def test_m13_a_model_stays_while_anything_is_done_with_it_for_a_job_that_has_ended(
-    two: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    preparing, go_on = threading.Event(), threading.Event()
-    prepare = two.runner.prepare
-
-    def held(request: Job) -> Painting:
-        preparing.set()
-        assert go_on.wait(TIMEOUT_S)
-        return prepare(request)
-
-    monkeypatch.setattr(two.runner, "prepare", held)
-    request, other = job(steps=2), job(model="second", steps=2)
-    two.engine.submit(request)
-    assert preparing.wait(TIMEOUT_S)
-    two.engine.cancel(request.id)
-    two.engine.submit(other)
-    # The answer comes when all that was asked before is done.
-    two.engine.load("third")
-    while not isinstance(two.next(), NotLoaded):
-        pass
-
-    assert two.engine._library._in_use(["first"])
-    go_on.set()
-    assert isinstance(two.until_ended(other)[other.id], Done)
-
-
-def test_m12_a_job_for_a_model_that_is_not_listed_fails_with_the_list(two: Harness) -> None:
-    request = job(model="third")
-    two.engine.submit(request)
-
-    end = two.until_ended(request)[request.id]
-
-    assert isinstance(end, Failed)
-    assert "expected one of the models first, second, got third" in end.reason
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (ModelError("second has no weights: get them"), "second has no weights: get them"),
-        (
-            torch.OutOfMemoryError("2 GiB"),
-            "the model needs more memory than is free: choose a smaller one",
-        ),
-        (KeyError("conv"), "the model can't be loaded (KeyError: 'conv'): choose another"),
-    ],
-    ids=["model", "memory", "bug"],
-)
-def test_m12_jobs_for_a_model_that_cannot_be_loaded_fail_with_its_reason(
-    parts: tuple[StableDiffusion, Tables, object], fault: Exception, reason: str
-) -> None:
-    runner = Faulty(*parts)  # type: ignore[arg-type]
-    models = Models({"first": 0, "second": 0}, lambda: runner)
-    models.faults = {"second": fault}
-    harness = Harness(runner, models.library(GB))
-    harness.engine.start()
-    jobs = [job(model="second"), job(steps=2)]
-    for request in jobs:
-        harness.engine.submit(request)
-
-    ends = harness.until_ended(*jobs)
-
-    assert ends[jobs[0].id] == Failed(jobs[0].id, reason)
-    assert isinstance(ends[jobs[1].id], Done)
-    harness.engine.load("second")
-    assert harness.next() == NotLoaded("second", reason)
-    harness.engine.close()
-
-
-def test_m12_a_look_at_a_model_loads_it(two: Harness) -> None:
-    for model in ("second", "", "third"):
-        two.engine.load(model)
-
-    answers = [two.next() for _ in range(3)]
-
-    loaded = {answer.model.id for answer in answers if isinstance(answer, Loaded)}
-    assert loaded == {"first", "second"}
-    assert any(isinstance(answer, NotLoaded) for answer in answers)

@@ -52,7 +52,7 @@ def test_g2_pictures_finished_side_by_side_are_what_each_is_alone(tiny: StableDi
         assert_alike(made[request.id], drawn(runner, request), levels=1)
 
 
-def test_f15_a_picture_that_cannot_be_decoded_fails_alone(tiny: StableDiffusion) -> None:
+def test_f16_a_picture_that_cannot_be_decoded_fails_alone(tiny: StableDiffusion) -> None:
     runner = Sabotaged(tiny)
     jobs = [job(seed=seed, steps=2) for seed in range(6)]
     runner.spoilt = jobs[2].id
@@ -90,7 +90,7 @@ def test_g6_a_picture_that_is_cancelled_while_it_is_decoded_holds_up_none(
     assert first.id not in {event.job for event in running.seen if isinstance(event, Done)}
 
 
-def test_f15_only_a_gpu_has_pictures_finished_by_several_threads(
+def test_f16_only_a_gpu_has_pictures_finished_by_several_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gpu.device.num_cpus", lambda: 16)

@@ -41,7 +41,7 @@ def wide() -> Iterator[Harness]:
     harness.lanes.close()
 
 
-def test_f15_several_pictures_are_finished_at_once_and_no_more_than_there_are_lanes(
+def test_f16_several_pictures_are_finished_at_once_and_no_more_than_there_are_lanes(
     wide: Harness,
 ) -> None:
     together, let_go = threading.Barrier(4), threading.Event()
@@ -66,7 +66,7 @@ def test_f15_several_pictures_are_finished_at_once_and_no_more_than_there_are_la
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_f15_pictures_of_one_slot_are_finished_in_their_order(wide: Harness, live: bool) -> None:
+def test_f16_pictures_of_one_slot_are_finished_in_their_order(wide: Harness, live: bool) -> None:
     made: list[int] = []
     let_go = threading.Event()
 
@@ -87,7 +87,7 @@ def test_f15_pictures_of_one_slot_are_finished_in_their_order(wide: Harness, liv
     assert made == [0, 1, 2, 3, 4, 5]
 
 
-def test_f15_live_pictures_do_not_queue_behind_others(wide: Harness) -> None:
+def test_f16_live_pictures_do_not_queue_behind_others(wide: Harness) -> None:
     let_go = threading.Event()
 
     def wait() -> None:
@@ -109,7 +109,7 @@ def fail(_job: Job) -> None:
     raise RuntimeError("no picture")
 
 
-def test_f15_a_failure_leaves_its_lane_and_its_slot_to_the_next(wide: Harness) -> None:
+def test_f16_a_failure_leaves_its_lane_and_its_slot_to_the_next(wide: Harness) -> None:
     jobs = [job(slot=str(number % 2)) for number in range(8)]
     for request in jobs:
         wide.lanes.finish(request, partial(fail, request))

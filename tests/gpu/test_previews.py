@@ -42,6 +42,31 @@ def test_g8_the_map_is_what_the_decoder_does_where_that_is_linear() -> None:
     assert psnr_db > 25
 
 
+class MosaicDecoder(LinearDecoder):
+    """Each channel of a cell is one of its 4 x 4 pixels, each colour another shade of it."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        grey = torch.nn.functional.pixel_shuffle(latents, 4)
+        shades = grey * torch.tensor([0.1, 0.2, 0.3]).reshape(1, 3, 1, 1)
+        return torch.nn.functional.interpolate(shades, scale_factor=4, mode="nearest")
+
+
+def test_g8_each_pixel_of_a_cell_lies_where_the_decoder_paints_it() -> None:
+    torch.manual_seed(0)
+    family = MosaicDecoder()
+    limit = SoftLimit(torch.zeros(16, 1, 1), torch.full((16, 1, 1), 1e3))
+    fitted = PreviewFit(family, limit)  # type: ignore[arg-type]
+    for _ in range(4):
+        latents = torch.randn(1, 16, 12, 8)
+        fitted.learn(fitted.lesson(latents, family.decode(latents)))
+    unseen = torch.randn(2, 16, 5, 7)
+
+    shown = fitted.map.render(unseen)
+
+    target = fitted.shrink(family.decode(unseen)).permute(0, 2, 3, 1)
+    assert float((shown - target).abs().mean()) < 1
+
+
 def test_g8_a_finished_picture_teaches_the_map() -> None:
     torch.manual_seed(0)
     family = LinearDecoder()

@@ -1,4 +1,4 @@
-"""The scheduler's rules, F1 to F12, without a model.
+"""The scheduler's rules, F1 to F12 and F15, without a model.
 
 F13, and all of them together, are in test_scheduler_lifecycles.
 """
@@ -14,7 +14,7 @@ import pytest
 from gpu.api import JobId
 from gpu.sched.cost import CostModel
 from gpu.sched.scheduler import BULK_EVERY, Scheduler
-from gpu.sched.work import Demand, Seat, Shape, StepPlan, Ticket
+from gpu.sched.work import Demand, Outcome, Seat, Shape, StepPlan, Ticket
 
 SMALL = Shape(16, 16)
 LARGE = Shape(32, 32)
@@ -328,13 +328,12 @@ def test_f8_one_past_half_is_let_finish_and_then_the_newest_goes() -> None:
     tick(scheduler)
     new = ticket(slot="frame")
 
-    assert scheduler.add(new).activated == ()
+    assert scheduler.add(new).superseded == ()
     assert tick(scheduler).ids == (old,)
-    plan = scheduler.plan()
-    assert plan is not None
-    outcome = scheduler.complete(plan)
-    assert outcome.finished == (old,)
-    assert outcome.activated == (new.id,)
+    assert tick(scheduler).ids == (old,)
+    assert old not in scheduler
+    scheduler.ready(new.id, Demand(SMALL, 1, 4))
+    assert [tick(scheduler).ids for _ in range(4)] == [(new.id,)] * 4
 
 
 def test_g49_between_its_passes_a_job_keeps_its_place_and_takes_no_step() -> None:
@@ -405,6 +404,111 @@ def test_f9_only_the_newest_waits() -> None:
     assert first.id not in scheduler
 
 
+def half_done(scheduler: Scheduler, steps: int = 8) -> JobId:
+    old = add(scheduler, ticket(slot="frame"), steps)
+    for _ in range(steps // 2):
+        tick(scheduler)
+    return old
+
+
+def test_f15_the_newest_takes_its_first_step_beside_an_older_picture_and_then_waits() -> None:
+    scheduler = Scheduler(costs())
+    old = half_done(scheduler)
+    new = add(scheduler, ticket(slot="frame"), steps=3)
+
+    plans = [tick(scheduler).ids for _ in range(6)]
+
+    assert plans == [(new, old), (old,), (old,), (old,), (new,), (new,)]
+    assert len(scheduler) == 0
+
+
+def test_f15_each_newer_one_replaces_the_one_before_and_takes_a_first_step() -> None:
+    scheduler = Scheduler(costs())
+    old = half_done(scheduler)
+    first = add(scheduler, ticket(slot="frame"), steps=8)
+    tick(scheduler)
+    second = ticket(slot="frame")
+
+    outcome = scheduler.add(second)
+
+    assert outcome == Outcome(activated=(second.id,), superseded=(first,))
+    scheduler.ready(second.id, Demand(SMALL, 1, 8))
+    assert [tick(scheduler).ids for _ in range(2)] == [(second.id, old), (old,)]
+
+
+def test_f15_one_that_came_while_the_older_was_prepared_is_prepared_at_its_half() -> None:
+    scheduler = Scheduler(costs())
+    old, new = ticket(slot="frame", live=True), ticket(slot="frame", live=True)
+    scheduler.add(old)
+    assert scheduler.add(new).activated == ()
+    scheduler.ready(old.id, Demand(SMALL, 1, 4))
+
+    activated = []
+    for _ in range(4):
+        plan = scheduler.plan()
+        assert plan is not None
+        activated.append(scheduler.complete(plan).activated)
+
+    assert activated == [(), (new.id,), (), ()]
+
+
+def test_f15_a_first_step_that_is_half_of_a_picture_waits_for_its_turn() -> None:
+    scheduler = Scheduler(costs())
+    old = half_done(scheduler)
+    new = add(scheduler, ticket(slot="frame"), steps=2)
+
+    assert [tick(scheduler).ids for _ in range(5)] == [(old,)] * 4 + [(new,)]
+
+
+def test_f15_where_the_older_is_cancelled_the_newest_goes_on_from_its_first_step() -> None:
+    scheduler = Scheduler(costs())
+    old = half_done(scheduler)
+    new = add(scheduler, ticket(slot="frame"), steps=4)
+    tick(scheduler)
+
+    assert scheduler.remove(old).activated == ()
+    assert [tick(scheduler).ids for _ in range(3)] == [(new,)] * 3
+    assert len(scheduler) == 0
+
+
+def test_f15_the_first_step_of_two_passes_may_be_the_first_pass() -> None:
+    scheduler = Scheduler(costs())
+    old = half_done(scheduler)
+    (new,) = scheduler.add(ticket(slot="frame")).activated
+    scheduler.ready(new, Demand(SMALL, 1, 1, later=2 * 32 * 32.0))
+    plan = scheduler.plan()
+    assert plan is not None
+    assert scheduler.complete(plan).paused == (new,)
+    scheduler.ready(new, Demand(LARGE, 1, 2))
+
+    assert [tick(scheduler).ids for _ in range(5)] == [(old,)] * 3 + [(new,)] * 2
+
+
+def test_f15_one_that_has_no_use_for_a_first_step_is_activated_in_its_turn() -> None:
+    scheduler = Scheduler(costs())
+    old = half_done(scheduler)
+    (new,) = scheduler.add(ticket(slot="frame")).activated
+    assert scheduler.is_waiting(new)
+    scheduler.put_off(new)
+    tick(scheduler)
+
+    assert scheduler.remove(old).activated == (new,)
+    assert not scheduler.is_waiting(new)
+
+
+def test_f15_what_has_had_its_first_step_counts_for_no_turn_while_it_waits() -> None:
+    scheduler = Scheduler(costs(max_rows=1))
+    old = half_done(scheduler, steps=100)
+    new = add(scheduler, ticket(slot="frame"), steps=8, shape=LARGE)
+    assert tick(scheduler).ids == (new,)
+    live = add(scheduler, ticket(room="live", live=True), steps=100, shape=LARGE)
+
+    taken = Counter(tick(scheduler).ids[0] for _ in range(40))
+
+    assert set(taken) == {old, live}
+    assert not any(tick(scheduler).led_by_age for _ in range(60 + BULK_EVERY))
+
+
 def test_f12_a_hand_that_does_not_rest_cannot_replace_every_live_picture() -> None:
     scheduler = Scheduler(costs())
     first, *rest = (ticket(slot="frame", live=True) for _ in range(4))
@@ -449,10 +553,10 @@ def test_f10_cancelling_a_running_job_lets_the_waiting_one_go() -> None:
     scheduler = Scheduler(costs())
     old = add(scheduler, ticket(slot="frame"), steps=2)
     tick(scheduler)
-    new = ticket(slot="frame")
-    scheduler.add(new)
+    new = add(scheduler, ticket(slot="frame"), steps=2)
+    scheduler.remove(old)
 
-    assert scheduler.remove(old).activated == (new.id,)
+    assert tick(scheduler).ids == (new,)
 
 
 def test_f11_the_queue_is_bounded() -> None:

@@ -72,6 +72,8 @@ class Picture:
     """In this attempt, of all passes."""
     events: list[str] = field(default_factory=list)
     waits_since_s: float | None = None
+    is_newest_state: bool = False
+    """An older picture of its place is finished first."""
 
     @property
     def demand(self) -> Demand:
@@ -88,8 +90,14 @@ class Picture:
         return 2 * sum(costs[: self.steps]) >= sum(costs)
 
     def begin_again(self) -> None:
-        self.number, self.steps, self.waits_since_s = 0, 0, None
+        self.number, self.steps, self.waits_since_s, self.is_newest_state = 0, 0, None, False
         self.attempts += 1
+
+    @property
+    def has_its_turn(self) -> bool:
+        """While it waits for an older picture it takes a first step, if that isn't half (F15)."""
+        is_short = 2 * self.passes[0].cost >= sum(p.steps * p.cost for p in self.passes)
+        return not self.is_newest_state or (self.steps == 0 and not is_short)
 
     @property
     def is_open(self) -> bool:
@@ -182,6 +190,7 @@ class Lifecycles(RuleBasedStateMachine):
             assert not replaced.is_half_done
             replaced.tell("cancelled")
         assert len(outcome.superseded) <= 1
+        picture.is_newest_state = any(self.all[older].is_open for older in held)
         self.act(outcome)
 
     @rule(job=pictures)
@@ -208,6 +217,21 @@ class Lifecycles(RuleBasedStateMachine):
             if job in self.scheduler:
                 self.scheduler.ready(job, self.all[job].demand)
                 self.all[job].waits_since_s = self.now_s
+
+    @precondition(lambda self: self.unprepared)
+    @rule()
+    def recall(self) -> None:
+        """A picture was made before, as turns out when it is prepared (G46)."""
+        job, *self.unprepared = self.unprepared
+        if job not in self.scheduler:
+            return
+        if self.all[job].number > 0:
+            self.unprepared.append(job)
+        elif self.scheduler.is_waiting(job):
+            self.scheduler.put_off(job)
+        else:
+            self.all[job].tell("done")
+            self.act(self.scheduler.remove(job))
 
     @rule(rows=st.integers(1, MAX_ROWS))
     def fill_memory(self, rows: int) -> None:
@@ -272,6 +296,13 @@ class Lifecycles(RuleBasedStateMachine):
 
     def act(self, outcome: Outcome) -> None:
         self.unprepared += outcome.activated + outcome.paused
+        assert len(set(self.unprepared)) == len(self.unprepared), "prepared twice"
+        taken = Counter(self.all[job].ticket.slot for job in self.open_jobs())
+        for job in self.open_jobs():
+            picture = self.all[job]
+            if picture.is_newest_state and taken[picture.ticket.slot] == 1:
+                picture.is_newest_state = False
+                picture.waits_since_s = picture.waits_since_s and self.now_s
 
     # --- what has to hold ------------------------------------------------------------------
 
@@ -314,7 +345,8 @@ class Lifecycles(RuleBasedStateMachine):
         return not picture.ticket.live and self.scheduler.steps_done(job) > 0
 
     def ready_jobs(self) -> list[JobId]:
-        return [job for job in self.open_jobs() if self.all[job].waits_since_s is not None]
+        pictures = ((job, self.all[job]) for job in self.open_jobs())
+        return [job for job, p in pictures if p.waits_since_s is not None and p.has_its_turn]
 
     def open_jobs(self) -> list[JobId]:
         return [job for job, picture in self.all.items() if picture.is_open]
@@ -334,7 +366,9 @@ class Lifecycles(RuleBasedStateMachine):
         for jobs in held.values():
             assert len(jobs) <= 2
             if len(jobs) == 2:
-                assert self.all[jobs[1]].waits_since_s is None, "the newest waits"
+                older, newest = (self.all[job] for job in jobs)
+                assert newest.is_newest_state
+                assert newest.steps <= older.is_half_done, "the newest waits"
 
     @invariant()
     def nothing_waits_longer_than_the_bound(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.train.control import scribble
+from scripts.train.drawings import scribble
 from scripts.train.judge import CROP_PX, Judge, accuracy, crop
 from scripts.train.measures import blob, edge_f1, middle_square, painted
 from scripts.train.requests import centred, several, things

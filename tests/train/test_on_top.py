@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,15 +11,20 @@ from safetensors.torch import load_file
 
 from scripts.train import adapters, control
 from scripts.train.autoencoder import build_autoencoder
+from scripts.train.conditioner import Conditioner
 from scripts.train.devices import Device, freeze
 from scripts.train.diffusion import NoiseProcess
-from scripts.train.sampling import sample_scene
+from scripts.train.drawings import Order, draw, scribble
+from scripts.train.styles import SCRIBBLE, SILHOUETTE
 from scripts.train.text import build_text_encoder, load_tokenizer
-from scripts.train.unet import Conditioner, Trained, build_unet
+from scripts.train.unet import Trained, build_unet
 from tests.train.test_model import MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+LINES = (SCRIBBLE, SILHOUETTE)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def trained() -> Trained:
     return Trained(
         freeze(build_autoencoder()),
         freeze(build_unet()),
-        Conditioner(encoder, tokenizer, 0),
+        Conditioner(encoder, tokenizer),
         NoiseProcess("cpu"),
         Device("cpu", bf16=False),
     )
@@ -41,8 +45,8 @@ def trained() -> Trained:
 def test_untrained_control_changes_nothing(trained: Trained) -> None:
     model = control.build_control()
     latents, text = torch.randn(2, 16, 16, 16), torch.randn(2, 64, 128)
-    scene = sample_scene(random.Random(0), "placed", style="soft")
-    lines = control.scribbles([scene, scene])
+    order = Order("placed", 0, 2, is_loose=True)
+    lines = control.unpack(draw(order, trained.conditioner.tokenizer).lines)
 
     down, middle = model(latents, torch.tensor([500, 9]), text, lines, return_dict=False)
     plain = trained.unet(latents, torch.tensor([500, 9]), text).sample
@@ -96,3 +100,25 @@ def test_adapter_is_small_learns_and_is_read_by_the_stock_pipeline(
     assert pipeline.get_list_adapters() == {"unet": ["default_0"]}
     pipeline.unload_lora_weights()
     assert all(torch.equal(before[n], p) for n, p in pipeline.unet.named_parameters())
+
+
+def test_lines_survive_being_packed(trained: Trained) -> None:
+    drawing = draw(Order("centred", 0, 12, is_loose=True), trained.conditioner.tokenizer)
+
+    lines = control.unpack(drawing.lines)
+
+    for bits, scene in zip(lines[:, 0].numpy() > 0, drawing.scenes, strict=True):
+        # Some are drawn as outer outlines only.
+        assert any((bits == (scribble(scene, s)[..., 0] > 127)).all() for s in LINES)
+    assert set(lines.unique().tolist()) == {0.0, 1.0}
+
+
+def test_control_learns_from_batches_of_every_stage(trained: Trained, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trained, "load", lambda *_: trained)
+        plan = control.ControlPlan(num_samples=32, num_scenes=8, batch=8)
+        control.train_control(tmp_path, trained.device, 0, plan)
+
+    saved = load_file(tmp_path / "controlnet" / "diffusion_pytorch_model.safetensors")
+    moved = [value for name, value in saved.items() if name.startswith("controlnet_down")]
+    assert any(value.abs().max() > 0 for value in moved)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { PeerInk, PreviewMessage } from "../src/protocol/messages";
+import type { PeerInk } from "../src/protocol/messages";
 import { encodePoints, type Point } from "../src/protocol/strokes";
 import { DesyncError } from "../src/sync/replica";
 import { Bench, makeWelcome } from "./support/ports";
@@ -366,28 +366,5 @@ describe("ink", () => {
     expect(bench.session.takeEphemeral()).toMatchObject([{ first: 0, style: INK_STYLE }, {}]);
     bench.session.submit([{ c: "put", record: makeStroke("stroke-9") }]);
     expect(bench.session.takeEphemeral()).toEqual([]);
-  });
-});
-
-describe("previews", () => {
-  const preview: PreviewMessage = {
-    t: "preview",
-    frame: "frame-1",
-    job: "job-1",
-    index: 0,
-    step: 1,
-    steps: 20,
-    box: [0, 0, 256, 256],
-    jpeg: new Uint8Array([255]),
-  };
-
-  it("w14_go when their job ends, and don't come back", () => {
-    const bench = new Bench();
-    bench.join(makeFrame("frame-1"), makeJob("job-1"));
-    bench.receive(preview);
-    expect([...bench.session.previews.keys()]).toEqual(["frame-1/0"]);
-    const changes = [{ c: "patch", id: "job-1", fields: { state: "done" } }] as const;
-    bench.receive({ t: "applied", seq: 1, id: "made-by-server", by: "ann", changes }, preview);
-    expect(bench.session.previews.size).toBe(0);
   });
 });

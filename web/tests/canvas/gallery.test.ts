@@ -146,3 +146,15 @@ test("U13 a kept or discarded picture that comes back by undo is shown", () => {
     expect(gallery.shown("f")?.id).toBe("a");
   }
 });
+
+test("U14 an older picture that is finished meanwhile leaves a newer one's preview over it", () => {
+  const drawable = new Set(["blob of a", "blob of b"]);
+  const { gallery, put } = galleryOf(drawable, frame("f"), job("older", "f"), job("newer", "f"));
+  put(candidate("a", "older"));
+  put(job("older", "f", { state: "done" }));
+  expect(gallery.shown("f")?.id).toBe("a");
+  expect(gallery.hasFinished("newer", 0, false)).toBe(false);
+  put(candidate("b", "newer"));
+  expect(gallery.hasFinished("newer", 0, false)).toBe(true);
+  expect(gallery.shown("f")?.id).toBe("b");
+});
