@@ -247,7 +247,7 @@ class Runner:
             )
 
     def _stream(self, priority: int = 0) -> Any:
-        return torch.cuda.Stream(self._family.device, priority) if self._on_cuda else None
+        return torch.cuda.Stream(self._family.device, priority=priority) if self._on_cuda else None
 
 
 def _beside(stream: Any) -> AbstractContextManager[Any]:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gpu.models.adapters import AdapterShelf
+from gpu.models.attention import use_xformers
 from gpu.models.autoencoder import Autoencoder
 from gpu.models.compiled import Denoiser
 from gpu.models.controls import ControlShelf, added
 from gpu.models.family import Reading, Row, Words
 from gpu.models.packing import PATCH
-from gpu.models.parts import Reserve, use_xformers, weight_bytes
+from gpu.models.parts import Reserve, weight_bytes
 from gpu.models.quantised import quantise
 from gpu.prompts import parse
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from gpu.models.family import LoadOptions, Report
+    from gpu.models.family import LoadOptions
 
 INDEX = "model_index.json"
 BESIDE = ("loras", "controlnet")
@@ -134,20 +134,3 @@ class Reserve:
             finally:
                 for hook in self._offloads:
                     hook.offload()
-
-
-def use_xformers(denoiser: Any, options: LoadOptions, report: Report) -> None:
-    """Switch to xformers' attention, or say in one line why it can't be used."""
-    try:
-        if options.device.type != "cuda":
-            raise ValueError("it needs a CUDA device")
-        denoiser.enable_xformers_memory_efficient_attention()
-    except (
-        ImportError,
-        ModuleNotFoundError,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        reason = str(error).splitlines()[0]
-        report(f"xformers attention can't be used here ({reason}); using torch's SDPA")

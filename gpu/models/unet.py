@@ -15,10 +15,11 @@ from torch import Tensor
 from gpu.errors import ModelError
 from gpu.models.adapters import AdapterShelf
 from gpu.models.advice import Advice
+from gpu.models.attention import use_xformers
 from gpu.models.autoencoder import Autoencoder, autoencoder_dtype
 from gpu.models.compiled import Denoiser
 from gpu.models.controls import ControlShelf, added
-from gpu.models.parts import Reserve, use_xformers, weight_bytes
+from gpu.models.parts import Reserve, weight_bytes
 from gpu.models.quantised import quantise
 from gpu.models.unet_controls import check_control, control_parts, load_control
 

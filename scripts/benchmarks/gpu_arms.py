@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 
+from gpu.models.attention import use_xformers
 from gpu.models.compiled import Denoiser, warming
 from gpu.models.family import Row
-from gpu.models.parts import use_xformers
 from gpu.previews import fit
 from gpu.runner import Runner
 from gpu.samplers.table import Tables

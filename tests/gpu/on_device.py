@@ -14,6 +14,7 @@ from gpu.engine import PREVIEW_INTERVAL_S, Engine
 from gpu.models.compiled import Graphs
 from gpu.models.family import LoadOptions
 from gpu.models.load import load
+from gpu.runner import Runner
 from gpu.sched.cost import CostModel
 from gpu.sched.work import Seat, StepPlan
 from tests.gpu.families import runner_of
@@ -22,15 +23,17 @@ from tests.gpu.pictures import job, open_png
 from tests.gpu.shelves import shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
     from gpu.api import Event, Job, JobId
-    from gpu.runner import PreviewBatch, Runner
+    from gpu.runner import PreviewBatch
 
 TIMEOUT_S = 30
+TOO_MUCH = 1 << 46
+"""Numbers that no GPU has room for."""
 
 
 def runner_on(device: torch.device, model: Path, **options: Any) -> Runner:
@@ -149,3 +152,25 @@ def active_bytes() -> int:
 
 def use_in_two_streams() -> None:
     torch.empty(1 << 24, device="cuda").record_stream(torch.cuda.Stream())
+
+
+class Fussy(torch.nn.Module):
+    """Fails while it is recorded."""
+
+    def __init__(self, fail: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.fail: Callable[[Tensor], object] | None = fail
+
+    def forward(self, sample: Tensor, *, return_dict: bool) -> tuple[Tensor]:
+        if self.fail is not None and torch.cuda.is_current_stream_capturing():
+            self.fail(sample)
+        return (sample * 2,)
+
+
+class Hungry(Runner):
+    """Finds no memory for more than two rows."""
+
+    def step(self, plan: StepPlan, previews: Any = ()) -> PreviewBatch | None:
+        if plan.rows > 2:
+            torch.empty(TOO_MUCH, device="cuda")
+        return super().step(plan, previews)

@@ -122,6 +122,7 @@ def test_on_cuda_the_most_important_comes_first_and_nothing_twice() -> None:
     parts = plan(KINDS, torch.device("cuda"), toy=False)
 
     assert parts[:3] == [Part("sd1", 512, what) for what in ("stock", "eager", "graphs")]
+    assert parts.index(Part("sdxl", 512, "graphs")) < parts.index(Part("sd1", 512, "compiled"))
     assert Part("sdxl", 1024, "compiled") in parts
     assert len(set(parts)) == len(parts)
     assert {part.what for part in plan(KINDS, CPU, toy=True)} == {
