@@ -241,6 +241,9 @@ def _scribbled(lines: Pixels, generator: np.random.Generator) -> Pixels:
 
 def _grown(mask: Pixels, reach_px: int) -> Pixels:
     """A mask of 0..255, `reach_px` wider on all sides."""
+    if reach_px == 0:
+        # Some versions of pillow divide by the reach, and take the process with them.
+        return np.floor(np.clip(mask, 0.0, 255.0))
     image = Image.fromarray(np.clip(mask, 0.0, 255.0).astype(np.uint8))
     return np.asarray(image.filter(ImageFilter.MaxFilter(2 * reach_px + 1)), np.float32)
 
