@@ -115,7 +115,7 @@ class Progress:
     half_done: bool = False
     waits: bool = False
     """An older picture of its place is finished first (F9)."""
-    is_awake: bool = False
+    is_activated: bool = False
     """It is prepared, or being prepared."""
 
     def begin(self, demand: Demand) -> None:
