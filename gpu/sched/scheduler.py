@@ -113,8 +113,8 @@ class Scheduler:
     def add(self, ticket: Ticket) -> Outcome:
         """Take a job in. The newest of a slot wins, unless the one before has its turn.
 
-        Half of it is done (F8), or others came already while it was prepared (F12); then the
-        newest waits (F9), and is prepared for its first step beside one that is half done (F15).
+        It is well begun (F8), or others came already while it was prepared (F12); then the
+        newest waits (F9), and is prepared for its first step beside one that is well begun (F15).
         """
         assert ticket.id not in self._jobs, f"job {ticket.id} was added twice"
         assert not self.is_full, "ask is_full first"
@@ -157,7 +157,7 @@ class Scheduler:
         self._batches += 1
         for progress in present:
             progress.waits_since = self._batches
-        begun = [progress for progress in present if not progress.half_done]
+        begun = [progress for progress in present if not progress.well_begun]
         ended = [progress for progress in present if progress.step()]
         paused = [progress for progress in ended if progress.demand and progress.demand.later]
         finished = [progress.ticket.id for progress in ended if progress not in paused]
@@ -246,8 +246,8 @@ class Scheduler:
         return () if was_activated else (successor,)
 
     def _activate_beside(self, older: JobId) -> tuple[JobId, ...]:
-        """The job that waits for one that is half done, if it is to be prepared now (F15)."""
-        if older not in self._jobs or not self._jobs[older].half_done:
+        """The job that waits for one that is well begun, if it is to be prepared now (F15)."""
+        if older not in self._jobs or not self._jobs[older].well_begun:
             return ()
         successor = self._waiting.get(self._jobs[older].ticket.slot)
         if successor is None or self._jobs[successor].is_activated:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gpu.sched.scheduler import BULK_EVERY, Scheduler
 from gpu.sched.work import Demand, Outcome
 from tests.gpu.tickets import LARGE, SMALL, add, costs, tick, ticket
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from gpu.api import JobId
 
 
-def test_f8_a_newer_job_replaces_one_that_is_not_half_done() -> None:
+def test_f8_a_newer_job_replaces_one_that_is_not_well_begun() -> None:
     scheduler = Scheduler(costs())
     old = add(scheduler, ticket(slot="frame"), steps=4)
     tick(scheduler)
@@ -26,7 +28,7 @@ def test_f8_a_newer_job_replaces_one_that_is_not_half_done() -> None:
     assert old not in scheduler
 
 
-def test_f8_one_past_half_is_let_finish_and_then_the_newest_goes() -> None:
+def test_f8_one_that_is_well_begun_is_let_finish_and_then_the_newest_goes() -> None:
     scheduler = Scheduler(costs())
     old = add(scheduler, ticket(slot="frame"), steps=4)
     tick(scheduler)
@@ -78,7 +80,18 @@ def test_g49_a_room_is_charged_for_a_second_pass_by_its_pixels() -> None:
     assert abs(taken[job] - taken[one_pass]) <= 2
 
 
-def test_f8_half_of_a_job_of_two_passes_is_half_of_what_both_cost() -> None:
+@pytest.mark.parametrize(("steps", "kept_from"), [(1, 1), (3, 2), (4, 2), (5, 2), (12, 5), (20, 8)])
+def test_f8_a_job_is_let_finish_from_two_fifths_of_its_steps_on(steps: int, kept_from: int) -> None:
+    for done in range(steps):
+        scheduler = Scheduler(costs())
+        old = add(scheduler, ticket(slot="frame"), steps)
+        for _ in range(done):
+            tick(scheduler)
+        is_kept = scheduler.add(ticket(slot="frame")).superseded != (old,)
+        assert is_kept == (done >= kept_from)
+
+
+def test_f8_two_fifths_of_a_job_of_two_passes_are_of_what_both_cost() -> None:
     def superseded_after(first_steps: int, second_steps: int) -> bool:
         scheduler = Scheduler(costs())
         (job,) = scheduler.add(ticket(slot="frame")).activated
@@ -91,11 +104,10 @@ def test_f8_half_of_a_job_of_two_passes_is_half_of_what_both_cost() -> None:
                 tick(scheduler)
         return job in scheduler.add(ticket(slot="frame")).superseded
 
-    # The first pass costs 4, the second 16: half of both is reached in the second.
+    # The first pass costs 4, the second 16: two fifths of both are reached in the second.
     assert superseded_after(3, 0)
     assert superseded_after(4, 0)
-    assert superseded_after(4, 1)
-    assert not superseded_after(4, 2)
+    assert not superseded_after(4, 1)
 
 
 def test_f9_only_the_newest_waits() -> None:
@@ -109,7 +121,7 @@ def test_f9_only_the_newest_waits() -> None:
     assert first.id not in scheduler
 
 
-def half_done(scheduler: Scheduler, steps: int = 8) -> JobId:
+def well_begun(scheduler: Scheduler, steps: int = 8) -> JobId:
     old = add(scheduler, ticket(slot="frame"), steps)
     for _ in range(steps // 2):
         tick(scheduler)
@@ -118,7 +130,7 @@ def half_done(scheduler: Scheduler, steps: int = 8) -> JobId:
 
 def test_f15_the_newest_takes_its_first_step_beside_an_older_picture_and_then_waits() -> None:
     scheduler = Scheduler(costs())
-    old = half_done(scheduler)
+    old = well_begun(scheduler)
     new = add(scheduler, ticket(slot="frame"), steps=3)
 
     plans = [tick(scheduler).ids for _ in range(6)]
@@ -129,7 +141,7 @@ def test_f15_the_newest_takes_its_first_step_beside_an_older_picture_and_then_wa
 
 def test_f15_each_newer_one_replaces_the_one_before_and_takes_a_first_step() -> None:
     scheduler = Scheduler(costs())
-    old = half_done(scheduler)
+    old = well_begun(scheduler)
     first = add(scheduler, ticket(slot="frame"), steps=8)
     tick(scheduler)
     second = ticket(slot="frame")
@@ -141,7 +153,7 @@ def test_f15_each_newer_one_replaces_the_one_before_and_takes_a_first_step() -> 
     assert [tick(scheduler).ids for _ in range(2)] == [(second.id, old), (old,)]
 
 
-def test_f15_one_that_came_while_the_older_was_prepared_is_prepared_at_its_half() -> None:
+def test_f15_one_that_came_while_the_older_was_prepared_has_its_first_step_later() -> None:
     scheduler = Scheduler(costs())
     old, new = ticket(slot="frame", live=True), ticket(slot="frame", live=True)
     scheduler.add(old)
@@ -157,9 +169,9 @@ def test_f15_one_that_came_while_the_older_was_prepared_is_prepared_at_its_half(
     assert activated == [(), (new.id,), (), ()]
 
 
-def test_f15_a_first_step_that_is_half_of_a_picture_waits_for_its_turn() -> None:
+def test_f15_a_first_step_that_is_much_of_a_picture_waits_for_its_turn() -> None:
     scheduler = Scheduler(costs())
-    old = half_done(scheduler)
+    old = well_begun(scheduler)
     new = add(scheduler, ticket(slot="frame"), steps=2)
 
     assert [tick(scheduler).ids for _ in range(5)] == [(old,)] * 4 + [(new,)]
@@ -167,7 +179,7 @@ def test_f15_a_first_step_that_is_half_of_a_picture_waits_for_its_turn() -> None
 
 def test_f15_where_the_older_is_cancelled_the_newest_goes_on_from_its_first_step() -> None:
     scheduler = Scheduler(costs())
-    old = half_done(scheduler)
+    old = well_begun(scheduler)
     new = add(scheduler, ticket(slot="frame"), steps=4)
     tick(scheduler)
 
@@ -178,7 +190,7 @@ def test_f15_where_the_older_is_cancelled_the_newest_goes_on_from_its_first_step
 
 def test_f15_the_first_step_of_two_passes_may_be_the_first_pass() -> None:
     scheduler = Scheduler(costs())
-    old = half_done(scheduler)
+    old = well_begun(scheduler)
     (new,) = scheduler.add(ticket(slot="frame")).activated
     scheduler.ready(new, Demand(SMALL, 1, 1, later=2 * 32 * 32.0))
     plan = scheduler.plan()
@@ -191,7 +203,7 @@ def test_f15_the_first_step_of_two_passes_may_be_the_first_pass() -> None:
 
 def test_f15_one_that_has_no_use_for_a_first_step_is_activated_in_its_turn() -> None:
     scheduler = Scheduler(costs())
-    old = half_done(scheduler)
+    old = well_begun(scheduler)
     (new,) = scheduler.add(ticket(slot="frame")).activated
     assert scheduler.is_waiting(new)
     scheduler.put_off(new)
@@ -203,7 +215,7 @@ def test_f15_one_that_has_no_use_for_a_first_step_is_activated_in_its_turn() -> 
 
 def test_f15_what_has_had_its_first_step_counts_for_no_turn_while_it_waits() -> None:
     scheduler = Scheduler(costs(max_rows=1))
-    old = half_done(scheduler, steps=100)
+    old = well_begun(scheduler, steps=100)
     new = add(scheduler, ticket(slot="frame"), steps=8, shape=LARGE)
     assert tick(scheduler).ids == (new,)
     live = add(scheduler, ticket(room="live", live=True), steps=100, shape=LARGE)
