@@ -77,7 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     room: str
     person: str
     slot: str
-    """A newer job with the same slot replaces this one while it is less than half done."""
+    """A newer job with the same slot replaces this one until two fifths of it are done."""
     model: ModelId = ""
     prompt: str
     """Weights in brackets, BREAK and more than one window of text: see `gpu.prompts`."""

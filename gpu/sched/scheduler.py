@@ -113,8 +113,8 @@ class Scheduler:
     def add(self, ticket: Ticket) -> Outcome:
         """Take a job in. The newest of a slot wins, unless the one before has its turn.
 
-        Half of it is done (F8), or others came already while it was prepared (F12); then the
-        newest waits (F9), and is prepared for its first step beside one that is half done (F15).
+        It is well begun (F8), or others came already while it was prepared (F12); then the
+        newest waits (F9), and is prepared for its first step beside one that is well begun (F15).
         """
         assert ticket.id not in self._jobs, f"job {ticket.id} was added twice"
         assert not self.is_full, "ask is_full first"
@@ -127,11 +127,11 @@ class Scheduler:
                 self._forget(waiting)
             self._enter(ticket).waits = True
             self._waiting[ticket.slot] = ticket.id
-            return Outcome(self._awaken(running), tuple(superseded))
+            return Outcome(self._activate_beside(running), tuple(superseded))
         if running is not None:
             superseded.append(running)
             self._forget(running)
-        self._enter(ticket).is_awake = True
+        self._enter(ticket).is_activated = True
         self._active[ticket.slot] = ticket.id
         return Outcome((ticket.id,), tuple(superseded))
 
@@ -146,7 +146,7 @@ class Scheduler:
 
     def put_off(self, job: JobId) -> None:
         """A job that waits has no use for a first step: it is activated again in its turn."""
-        self._jobs[job].is_awake = False
+        self._jobs[job].is_activated = False
 
     def complete(self, plan: StepPlan) -> Outcome:
         """Record that `plan` ran. Jobs that left while it ran are passed over."""
@@ -157,14 +157,14 @@ class Scheduler:
         self._batches += 1
         for progress in present:
             progress.waits_since = self._batches
-        begun = [progress for progress in present if not progress.half_done]
+        begun = [progress for progress in present if not progress.well_begun]
         ended = [progress for progress in present if progress.step()]
         paused = [progress for progress in ended if progress.demand and progress.demand.later]
         finished = [progress.ticket.id for progress in ended if progress not in paused]
         for progress in paused:
             progress.pause()
         activated = [job for done in finished for job in self._remove(done)]
-        activated += [job for older in begun for job in self._awaken(older.ticket.id)]
+        activated += [job for older in begun for job in self._activate_beside(older.ticket.id)]
         return Outcome(
             activated=tuple(activated),
             finished=tuple(finished),
@@ -242,17 +242,17 @@ class Scheduler:
         if progress.demand is not None:
             self._join_shape(progress.demand.shape)
         progress.waits, progress.waits_since = False, self._batches
-        was_awake, progress.is_awake = progress.is_awake, True
-        return () if was_awake else (successor,)
+        was_activated, progress.is_activated = progress.is_activated, True
+        return () if was_activated else (successor,)
 
-    def _awaken(self, older: JobId) -> tuple[JobId, ...]:
-        """The job that waits for one that is half done, if it is to be prepared now (F15)."""
-        if older not in self._jobs or not self._jobs[older].half_done:
+    def _activate_beside(self, older: JobId) -> tuple[JobId, ...]:
+        """The job that waits for one that is well begun, if it is to be prepared now (F15)."""
+        if older not in self._jobs or not self._jobs[older].well_begun:
             return ()
         successor = self._waiting.get(self._jobs[older].ticket.slot)
-        if successor is None or self._jobs[successor].is_awake:
+        if successor is None or self._jobs[successor].is_activated:
             return ()
-        self._jobs[successor].is_awake = True
+        self._jobs[successor].is_activated = True
         return (successor,)
 
 

@@ -95,6 +95,15 @@ class Outcome:
     paused: tuple[JobId, ...] = ()
 
 
+def _is_well_begun(spent: float, total: float) -> bool:
+    """Whether two fifths of a job are done: then it is let finish (F8).
+
+    Since something newer is seen meanwhile (F15), that costs nobody a preview; at a half more
+    would be thrown away and finished pictures come later.
+    """
+    return 5 * spent >= 2 * total
+
+
 @dataclass(slots=True)
 class Progress:
     """A job's state inside the scheduler; `number` is its place in the order of arrival.
@@ -112,10 +121,10 @@ class Progress:
     steps_before: int = 0
     """Of the passes before this one, and what they cost."""
     cost_before: float = 0.0
-    half_done: bool = False
+    well_begun: bool = False
     waits: bool = False
     """An older picture of its place is finished first (F9)."""
-    is_awake: bool = False
+    is_activated: bool = False
     """It is prepared, or being prepared."""
 
     def begin(self, demand: Demand) -> None:
@@ -130,7 +139,7 @@ class Progress:
         taken = self.steps_done - self.steps_before
         spent = self.cost_before + taken * self.demand.cost
         total = self.cost_before + self.demand.steps * self.demand.cost + self.demand.later
-        self.half_done = 2 * spent >= total
+        self.well_begun = _is_well_begun(spent, total)
         return taken >= self.demand.steps
 
     def pause(self) -> None:
@@ -143,12 +152,12 @@ class Progress:
     def takes_part(self) -> bool:
         """Whether it may be in the next batch; while it waits, for its first step only (F15).
 
-        A step that is half of it isn't taken: such a picture couldn't be replaced any more (F8).
+        A step that is too much of it isn't taken: it couldn't be replaced any more (F8).
         """
         if self.demand is None or not self.waits:
             return self.demand is not None
         total = self.demand.steps * self.demand.cost + self.demand.later
-        return self.steps_done == 0 and 2 * self.demand.cost < total
+        return self.steps_done == 0 and not _is_well_begun(self.demand.cost, total)
 
     @property
     def is_urgent(self) -> bool:
@@ -157,7 +166,7 @@ class Progress:
 
     @property
     def keeps_its_turn(self) -> bool:
-        """Half done (F8), or live and being prepared (F12): a hand that doesn't rest would
+        """Well begun (F8), or live and being prepared (F12): a hand that doesn't rest would
         replace each live picture before it was ready."""
         is_being_prepared = self.demand is None
-        return self.half_done or (is_being_prepared and self.ticket.live)
+        return self.well_begun or (is_being_prepared and self.ticket.live)

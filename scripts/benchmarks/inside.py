@@ -54,8 +54,8 @@ def efficiency(field: Field) -> dict[str, float]:
         etas.append(_rows_per_s(ticks) / (rows * len(bare) / sum(bare)))
         worked.append(_rows_per_cpu_s(ticks) / bare_rows_per_cpu_s)
         inner.append(sum(tick.forward_s for tick in ticks) / sum(tick.own_s for tick in ticks))
-        saved = _beside_forwards_s(ticks) - _beside_forwards_s(silent)
-        overheads.append(saved * _rows_per_cpu_s(silent))
+        previews_s = _beside_forwards_s(ticks) - _beside_forwards_s(silent)
+        overheads.append(previews_s * _rows_per_cpu_s(silent))
         fairness.append(jain(_shares(whole)))
     return {
         "eta": round(statistics.median(etas), 3),

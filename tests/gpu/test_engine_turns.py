@@ -44,7 +44,7 @@ def test_f8_a_newer_request_for_the_same_slot_replaces_the_running_one(harness: 
 def asked_anew(
     parts: tuple[StableDiffusion, Tables, object], newest: Job
 ) -> tuple[list[Event], list[tuple[JobId, ...]]]:
-    """What is told, and which batches run, where a picture is asked for again past its half."""
+    """What is told, and which batches run, where a well-begun picture is asked for again."""
     harness = Harness(Faulty(*parts), prepared_within_s=TIMEOUT_S)  # type: ignore[arg-type]
     known, old = job(seed=1, steps=4), job(seed=2, slot="frame", steps=8)
     plans: list[tuple[JobId, ...]] = []

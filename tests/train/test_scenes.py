@@ -138,7 +138,7 @@ def test_lines_that_need_no_widening_are_left_as_they_are(monkeypatch: pytest.Mo
         raise AssertionError("some versions of pillow end the process here")
 
     mask = np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8)
-    monkeypatch.setattr(styles.ImageFilter, "MaxFilter", divide_by_zero)
+    monkeypatch.setattr("PIL.ImageFilter.MaxFilter", divide_by_zero)
 
     assert np.abs(styles._grown(mask, 0) - mask).max() < 1
 
