@@ -12,6 +12,7 @@ from PIL import Image
 
 from .autoencoder import measure_psnr
 from .captions import LANGUAGES
+from .diffusion import GUIDANCE
 from .export import folder_bytes, load_pipeline
 from .grids import grid, save_grid
 from .judge import Judge, accuracy, own_accuracy, train_judge
@@ -212,7 +213,7 @@ def _time_one(
 ) -> float:
     began = time.perf_counter()
     with context():
-        pipeline("a red cat in a meadow", num_inference_steps=num_steps, guidance_scale=3.0)
+        pipeline("a red cat in a meadow", num_inference_steps=num_steps, guidance_scale=GUIDANCE)
     return time.perf_counter() - began
 
 

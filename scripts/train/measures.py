@@ -25,6 +25,7 @@ from PIL import Image, ImageFilter
 from gpu import api
 
 from .colours import COLOURS
+from .diffusion import GUIDANCE
 from .drawings import scribble
 from .judge import Judge, accuracy
 from .places import SURROUNDINGS
@@ -49,7 +50,7 @@ class Sampling:
     """How pictures are sampled; the scheduler is the folder's own."""
 
     num_steps: int = 20
-    guidance_scale: float = 3.0
+    guidance_scale: float = GUIDANCE
     seed: int = 0
 
 
@@ -198,7 +199,7 @@ def _inpainting_job(
         slot=f"slot-{number}",
         prompt=request.prompt,
         steps=num_steps,
-        guidance=3.0,
+        guidance=GUIDANCE,
         seed=number,
         image=api.Picture(SIZE_PX, SIZE_PX, "RGBA", opaque.tobytes()),
         mask=api.Picture(SIZE_PX, SIZE_PX, "L", mask.tobytes()),

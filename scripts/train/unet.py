@@ -18,7 +18,7 @@ from .autoencoder import DOWNSCALE, LATENT_CHANNELS
 from .conditioner import DROPPED, Conditioner
 from .curriculum import Curriculum, CurriculumPlan
 from .devices import Device, Progress, load_checkpoint, seed_everything
-from .diffusion import NoiseProcess, sample_timesteps, velocity_loss
+from .diffusion import GUIDANCE, NoiseProcess, sample_timesteps, velocity_loss
 from .drawings import Order, draw
 from .export import build_pipeline
 from .grids import save_grid
@@ -214,7 +214,7 @@ class UNetTrainer:
             pictures = pipeline(
                 prompts,
                 num_inference_steps=8,
-                guidance_scale=3.0,
+                guidance_scale=GUIDANCE,
                 generator=torch.Generator(self.device.name).manual_seed(0),
                 output_type="np",
             ).images
