@@ -24,7 +24,7 @@ from .drawings import Order
 from .latents import Batch, LatentSet, open_latents
 from .muon import Average, Optimiser
 from .replays import replayed
-from .runs import resume_run, save_run
+from .runs import Course, resume_run, save_run
 from .scenes import SIZE_PX
 from .text import HIDDEN
 from .unet import CHANNELS, Trained
@@ -109,9 +109,8 @@ class ControlTrainer:
         )
         self.average = Average(self.model, 0.995)
         counts = resume_run(self._path, self.model, self._optimiser, self.average)
-        self.samples = counts.get("samples", 0)
-        self._begun = time.monotonic() - counts.get("seconds", 0)
-        torch.manual_seed(seed + self.samples)
+        self.course = Course(plan.num_samples, plan.minutes, counts)
+        torch.manual_seed(seed + self.course.samples)
         self._learn = replayed(self._pass, list(self.model.parameters()), device)
         self._sets = self._draw(seed)
 
@@ -131,15 +130,6 @@ class ControlTrainer:
             for stage in _SHARE
         }
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._begun
-
-    @property
-    def done(self) -> float:
-        """The share of the run that is behind it."""
-        return max(self.samples / self.plan.num_samples, self.seconds / 60 / self.plan.minutes)
-
     def step(self) -> Tensor:
         trained, size = self._trained, self.plan.batch
         batch = Batch.joined(
@@ -153,10 +143,10 @@ class ControlTrainer:
             batch.emphasis / batch.emphasis.mean(),
             batch.lines,
         )
-        warm = min(1.0, (self.samples / size + 1) / 40)
-        self._optimiser.step(_LEARNING_RATE * warm * (1.01 - min(1.0, self.done)))
-        self.average.update(self.samples // size)
-        self.samples += size
+        warm = min(1.0, (self.course.samples / size + 1) / 40)
+        self._optimiser.step(_LEARNING_RATE * warm * (1.01 - min(1.0, self.course.done)))
+        self.average.update(self.course.samples // size)
+        self.course.samples += size
         return loss
 
     def _pass(
@@ -189,7 +179,7 @@ class ControlTrainer:
         return loss.detach()
 
     def save(self) -> None:
-        counts = {"samples": self.samples, "seconds": int(self.seconds)}
+        counts = {"samples": self.course.samples, "seconds": int(self.course.seconds)}
         save_run(self._path, self.model, self._optimiser, self.average, **counts)
 
 
@@ -198,13 +188,13 @@ def train_control(
 ) -> None:
     """Trains into `folder`/controlnet; resumes."""
     trainer = ControlTrainer(folder, device, seed, plan, compiles)
-    progress = Progress("control", plan.num_samples, plan.num_samples // 60, trainer.samples)
+    progress = Progress("control", plan.num_samples, plan.num_samples // 60, trainer.course.samples)
     losses: deque[Tensor] = deque(maxlen=50)
     saved_s = time.monotonic()
-    while trainer.done < 1:
+    while trainer.course.done < 1:
         losses.append(trainer.step())
-        if progress.is_due(trainer.samples):
-            progress.report(trainer.samples, loss=torch.stack([*losses]).mean().item())
+        if progress.is_due(trainer.course.samples):
+            progress.report(trainer.course.samples, loss=torch.stack([*losses]).mean().item())
         if time.monotonic() - saved_s > _SAVE_EVERY_S:
             trainer.save()
             saved_s = time.monotonic()

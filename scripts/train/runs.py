@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, cast
 
 from .devices import load_checkpoint, save_checkpoint
@@ -12,6 +13,25 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .muon import Average, Optimiser
+
+
+class Course:
+    """How far a run has come: by its samples, or by its time where that is further."""
+
+    def __init__(self, num_samples: int, minutes: float, counts: dict[str, int]) -> None:
+        """`counts` are those of the run that goes on, if it does."""
+        self._num_samples, self._minutes = num_samples, minutes
+        self.samples = counts.get("samples", 0)
+        self._begun = time.monotonic() - counts.get("seconds", 0)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def done(self) -> float:
+        """The share of the run that is behind it."""
+        return max(self.samples / self._num_samples, self.seconds / 60 / self._minutes)
 
 
 def save_run(

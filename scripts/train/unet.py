@@ -26,7 +26,7 @@ from .latents import Batch, encode, open_latents
 from .muon import Average, Optimiser
 from .probe import SHEET_COLUMNS, Probe, sheet_prompts
 from .replays import replayed
-from .runs import resume_run, save_run
+from .runs import Course, resume_run, save_run
 from .scenes import SIZE_PX
 from .text import HIDDEN, load_reader, load_tokenizer
 
@@ -132,9 +132,9 @@ class UNetTrainer:
         # apart by .098 at the end of a run, the last weights by .132.
         self.average = Average(self.unet, 0.99)
         counts = resume_run(folder / "unet.pt", self.unet, self.optimiser, self.average)
-        self.num_steps, self.samples = counts.get("steps", 0), counts.get("samples", 0)
-        self._begun = time.monotonic() - counts.get("seconds", 0)
-        seed_everything(seed + self.samples)
+        self.num_steps = counts.get("steps", 0)
+        self.course = Course(plan.num_samples, plan.minutes, counts)
+        seed_everything(seed + self.course.samples)
         self._learn = replayed(self._pass, list(self.unet.parameters()), device)
         # Who draws alone took minutes for it.
         kept = None if device.num_workers else folder
@@ -143,26 +143,17 @@ class UNetTrainer:
         held = encode(self.vae, device, draw(Order("centred", seed - 1, 100), tokenizer))
         self._probe = Probe(held, self.conditioner, self.noise, device)
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._begun
-
-    @property
-    def done(self) -> float:
-        """The share of the run that is behind it."""
-        return max(self.samples / self.plan.num_samples, self.seconds / 60 / self.plan.minutes)
-
     def step(self) -> Tensor:
         """Learns from pictures of one or two shapes; the mean squared error of the velocity."""
-        done = self.done
+        done = self.course.done
         losses = [
             self._learn_from(batch, len(batch.ids) / self.plan.batch, done)
-            for batch in self._curriculum.batches(self.samples, self.plan.batch)
+            for batch in self._curriculum.batches(self.course.samples, self.plan.batch)
         ]
         self.optimiser.step(learning_rate(done, self.num_steps))
         self.average.update(self.num_steps)
         self.num_steps += 1
-        self.samples += self.plan.batch
+        self.course.samples += self.plan.batch
         return torch.stack(losses).sum()
 
     def _learn_from(self, batch: Batch, share: float, done: float) -> Tensor:
@@ -200,8 +191,15 @@ class UNetTrainer:
         return figures
 
     def save(self) -> None:
-        counts = {"steps": self.num_steps, "samples": self.samples, "seconds": int(self.seconds)}
-        save_run(self.folder / "unet.pt", self.unet, self.optimiser, self.average, **counts)
+        save_run(
+            self.folder / "unet.pt",
+            self.unet,
+            self.optimiser,
+            self.average,
+            steps=self.num_steps,
+            samples=self.course.samples,
+            seconds=int(self.course.seconds),
+        )
 
     def show(self) -> None:
         """Leaves a sheet of samples of the model so far."""
@@ -219,7 +217,7 @@ class UNetTrainer:
                 output_type="np",
             ).images
         sheet = [(picture * 255).round().astype("uint8") for picture in pictures]
-        name = f"unet-{self.samples // 1000:04d}k.png"
+        name = f"unet-{self.course.samples // 1000:04d}k.png"
         save_grid(self.folder / "grids" / name, sheet, SHEET_COLUMNS, SIZE_PX // 2)
         self.average.swap()
 
@@ -250,18 +248,18 @@ class Trained:
 def train_unet(folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:
     """Trains to the end of the plan from wherever the last checkpoint stands."""
     trainer = UNetTrainer(folder, device, seed, plan)
-    progress = Progress("unet", plan.num_samples, plan.num_samples // 240, trainer.samples)
+    progress = Progress("unet", plan.num_samples, plan.num_samples // 240, trainer.course.samples)
     losses: deque[Tensor] = deque(maxlen=50)
-    probes, sheets = int(trainer.done * _NUM_PROBES), int(trainer.done * _NUM_SHEETS)
+    probes, sheets = int(trainer.course.done * _NUM_PROBES), int(trainer.course.done * _NUM_SHEETS)
     saved_s = time.monotonic()
-    while trainer.done < 1:
+    while trainer.course.done < 1:
         losses.append(trainer.step())
-        if progress.is_due(trainer.samples):
-            progress.report(trainer.samples, loss=torch.stack([*losses]).mean().item())
-        if trainer.done * _NUM_PROBES >= probes + 1:
+        if progress.is_due(trainer.course.samples):
+            progress.report(trainer.course.samples, loss=torch.stack([*losses]).mean().item())
+        if trainer.course.done * _NUM_PROBES >= probes + 1:
             probes += 1
-            progress.tell(trainer.samples, **trainer.probe())
-        if trainer.done * _NUM_SHEETS >= sheets + 1:
+            progress.tell(trainer.course.samples, **trainer.probe())
+        if trainer.course.done * _NUM_SHEETS >= sheets + 1:
             sheets += 1
             trainer.show()
         if time.monotonic() - saved_s > _SAVE_EVERY_S:
