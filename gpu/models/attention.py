@@ -20,7 +20,7 @@ def use_xformers(denoiser: Any, options: LoadOptions, report: Report) -> None:
             raise ValueError("it needs a CUDA device")
         _try_out(options)
         switch_to_xformers(denoiser)
-    except (ImportError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (ImportError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         report(f"xformers attention can't be used here ({reason}); using torch's SDPA")
 

@@ -40,7 +40,7 @@ def train_adapters(folder: Path, device: Device, seed: int, num_samples: int) ->
     """One adapter for each extra style into `folder`/loras; those that are there are kept."""
     for i, style in enumerate(EXTRA_STYLES):
         if not (folder / "loras" / f"{style}.safetensors").exists():
-            trained = Trained.load(folder, device, seed + i)
+            trained = Trained.load(folder, device)
             save_adapter(folder, style, train_adapter(trained, style, seed + i, num_samples))
 
 

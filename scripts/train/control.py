@@ -8,8 +8,6 @@ where the words tell it already, the lines would teach nothing.
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -18,13 +16,13 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor
 
 from .autoencoder import LATENT_CHANNELS
-from .devices import Device, Progress, seed_everything
+from .devices import Device, seed_everything
 from .diffusion import sample_timesteps, velocity_loss
-from .drawings import Order
+from .drawings import Order, shards
 from .latents import Batch, LatentSet, open_latents
 from .muon import Average, Optimiser
 from .replays import replayed
-from .runs import Course, resume_run, save_run
+from .runs import Course, follow, resume_run, save_run
 from .scenes import SIZE_PX
 from .text import HIDDEN
 from .unet import CHANNELS, Trained
@@ -35,11 +33,9 @@ if TYPE_CHECKING:
     from .sampling import Stage
 
 _LEARNING_RATE: Final = 1e-3
-_SAVE_EVERY_S: Final = 240
 # Of each 4 pictures and scenes.
 _SHARE: Final[dict[Stage, int]] = {"centred": 2, "placed": 1, "composed": 1}
 _WHOLE: Final = 4
-_SHARD: Final = 250
 # Words alone would do for many a picture; without them the lines have to.
 _DROPPED: Final = 0.4
 
@@ -97,7 +93,7 @@ class ControlTrainer:
     ) -> None:
         seed_everything(seed)
         self._path, self.plan = folder / "control.pt", plan
-        self._trained = Trained.load(folder, device, seed, _DROPPED)
+        self._trained = Trained.load(folder, device, _DROPPED)
         self.model = build_control()
         start_like(self.model, self._trained.unet)
         self.model.to(device.name, memory_format=torch.channels_last)
@@ -117,9 +113,9 @@ class ControlTrainer:
     def _draw(self, seed: int) -> dict[Stage, LatentSet]:
         trained, num_scenes = self._trained, self.plan.num_scenes
         orders = [
-            Order(stage, seed + begin, min(_SHARD, count - begin), is_loose=True)
-            for stage, count in ((s, num_scenes * share // _WHOLE) for s, share in _SHARE.items())
-            for begin in range(0, count, _SHARD)
+            shard
+            for stage, share in _SHARE.items()
+            for shard in shards(Order(stage, seed, num_scenes * share // _WHOLE, is_loose=True))
         ]
         tokenizer = trained.conditioner.tokenizer
         drawn = [*open_latents(None, trained.vae, tokenizer, trained.device, orders)]
@@ -179,8 +175,7 @@ class ControlTrainer:
         return loss.detach()
 
     def save(self) -> None:
-        counts = {"samples": self.course.samples, "seconds": int(self.course.seconds)}
-        save_run(self._path, self.model, self._optimiser, self.average, **counts)
+        save_run(self._path, self.model, self._optimiser, self.average, **self.course.counts)
 
 
 def train_control(
@@ -188,16 +183,6 @@ def train_control(
 ) -> None:
     """Trains into `folder`/controlnet; resumes."""
     trainer = ControlTrainer(folder, device, seed, plan, compiles)
-    progress = Progress("control", plan.num_samples, plan.num_samples // 60, trainer.course.samples)
-    losses: deque[Tensor] = deque(maxlen=50)
-    saved_s = time.monotonic()
-    while trainer.course.done < 1:
-        losses.append(trainer.step())
-        if progress.is_due(trainer.course.samples):
-            progress.report(trainer.course.samples, loss=torch.stack([*losses]).mean().item())
-        if time.monotonic() - saved_s > _SAVE_EVERY_S:
-            trainer.save()
-            saved_s = time.monotonic()
-    trainer.save()
+    follow("control", trainer, 60)
     trainer.average.swap()
     trainer.model.save_pretrained(folder / "controlnet", safe_serialization=True)

@@ -28,6 +28,7 @@ Shape = tuple[int, int]
 SQUARE: Final[Shape] = (SIZE_PX, SIZE_PX)
 # Captions of each scene. With fewer, a scene that is seen often is learnt with its words.
 WORDINGS: Final = 8
+_SHARD: Final = 250
 # How many of the scribbles are outer outlines only.
 _OUTER_ONLY: Final = 0.3
 # How much more an error counts where a thing is. Most cells of a picture are background, which is
@@ -48,6 +49,14 @@ class Order:
     shape: Shape = SQUARE
     style: str | None = None
     is_loose: bool = False
+
+
+def shards(order: Order) -> list[Order]:
+    """The order as several small ones, so that the first scenes are there soon."""
+    return [
+        replace(order, seed=order.seed + begin, count=min(_SHARD, order.count - begin))
+        for begin in range(0, order.count, _SHARD)
+    ]
 
 
 @dataclass(slots=True)

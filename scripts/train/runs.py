@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from .devices import load_checkpoint, save_checkpoint
+import torch
+
+from .devices import Progress, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -15,12 +19,16 @@ if TYPE_CHECKING:
     from .muon import Average, Optimiser
 
 
+# How many seconds of work may be lost.
+_SAVE_EVERY_S: Final = 240
+
+
 class Course:
     """How far a run has come: by its samples, or by its time where that is further."""
 
     def __init__(self, num_samples: int, minutes: float, counts: dict[str, int]) -> None:
         """`counts` are those of the run that goes on, if it does."""
-        self._num_samples, self._minutes = num_samples, minutes
+        self.num_samples, self._minutes = num_samples, minutes
         self.samples = counts.get("samples", 0)
         self._begun = time.monotonic() - counts.get("seconds", 0)
 
@@ -29,9 +37,46 @@ class Course:
         return time.monotonic() - self._begun
 
     @property
+    def counts(self) -> dict[str, int]:
+        """What a checkpoint keeps of it."""
+        return {"samples": self.samples, "seconds": int(self.seconds)}
+
+    @property
     def done(self) -> float:
         """The share of the run that is behind it."""
-        return max(self.samples / self._num_samples, self.seconds / 60 / self._minutes)
+        return max(self.samples / self.num_samples, self.seconds / 60 / self._minutes)
+
+
+class Trainer(Protocol):
+    @property
+    def course(self) -> Course: ...
+
+    def step(self) -> Tensor:
+        """Learn one batch; its loss."""
+        ...
+
+    def save(self) -> None: ...
+
+
+def follow(
+    label: str, trainer: Trainer, num_reports: int, look: Callable[[Progress], None] | None = None
+) -> None:
+    """Train to the end of the course; report, and `look`, on the way, and save now and then."""
+    course = trainer.course
+    every = course.num_samples // num_reports
+    progress = Progress(label, course.num_samples, every, course.samples)
+    losses: deque[Tensor] = deque(maxlen=50)
+    saved_s = time.monotonic()
+    while course.done < 1:
+        losses.append(trainer.step())
+        if progress.is_due(course.samples):
+            progress.report(course.samples, loss=torch.stack([*losses]).mean().item())
+        if look:
+            look(progress)
+        if time.monotonic() - saved_s > _SAVE_EVERY_S:
+            trainer.save()
+            saved_s = time.monotonic()
+    trainer.save()
 
 
 def save_run(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
@@ -26,7 +24,7 @@ from .latents import Batch, encode, open_latents
 from .muon import Average, Optimiser
 from .probe import SHEET_COLUMNS, Probe, sheet_prompts
 from .replays import replayed
-from .runs import Course, resume_run, save_run
+from .runs import Course, follow, resume_run, save_run
 from .scenes import SIZE_PX
 from .text import HIDDEN, load_reader, load_tokenizer
 
@@ -39,10 +37,9 @@ _WARM_UP_STEPS: Final = 60
 _DECAY_FROM: Final = 0.6
 _PLAIN_TIMESTEPS_FROM: Final = 0.6
 _SQUARE_CELLS: Final = (SIZE_PX // DOWNSCALE,) * 2
-# How often a run looks at itself, and how many seconds of work may be lost.
+# How often a run looks at itself.
 _NUM_PROBES: Final = 30
 _NUM_SHEETS: Final = 5
-_SAVE_EVERY_S: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +194,7 @@ class UNetTrainer:
             self.optimiser,
             self.average,
             steps=self.num_steps,
-            samples=self.course.samples,
-            seconds=int(self.course.seconds),
+            **self.course.counts,
         )
 
     def show(self) -> None:
@@ -233,7 +229,7 @@ class Trained:
     device: Device
 
     @classmethod
-    def load(cls, folder: Path, device: Device, seed: int, dropped: float = DROPPED) -> Trained:
+    def load(cls, folder: Path, device: Device, dropped: float = DROPPED) -> Trained:
         assert (folder / "unet.pt").exists(), "train the UNet first: scripts/train_embedded unet"
         unet = load_unet(folder)
         unet.to(device.name, memory_format=torch.channels_last).requires_grad_(False)
@@ -248,22 +244,16 @@ class Trained:
 def train_unet(folder: Path, device: Device, seed: int, plan: UNetPlan) -> None:
     """Trains to the end of the plan from wherever the last checkpoint stands."""
     trainer = UNetTrainer(folder, device, seed, plan)
-    progress = Progress("unet", plan.num_samples, plan.num_samples // 240, trainer.course.samples)
-    losses: deque[Tensor] = deque(maxlen=50)
-    probes, sheets = int(trainer.course.done * _NUM_PROBES), int(trainer.course.done * _NUM_SHEETS)
-    saved_s = time.monotonic()
-    while trainer.course.done < 1:
-        losses.append(trainer.step())
-        if progress.is_due(trainer.course.samples):
-            progress.report(trainer.course.samples, loss=torch.stack([*losses]).mean().item())
-        if trainer.course.done * _NUM_PROBES >= probes + 1:
+    course = trainer.course
+    probes, sheets = int(course.done * _NUM_PROBES), int(course.done * _NUM_SHEETS)
+
+    def look(progress: Progress) -> None:
+        nonlocal probes, sheets
+        if course.done * _NUM_PROBES >= probes + 1:
             probes += 1
-            progress.tell(trainer.course.samples, **trainer.probe())
-        if trainer.course.done * _NUM_SHEETS >= sheets + 1:
+            progress.tell(course.samples, **trainer.probe())
+        if course.done * _NUM_SHEETS >= sheets + 1:
             sheets += 1
             trainer.show()
-        if time.monotonic() - saved_s > _SAVE_EVERY_S:
-            trainer.save()
-            saved_s = time.monotonic()
-    trainer.save()
-    trainer.show()
+
+    follow("unet", trainer, 240, look)

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gpu.api import (
-    Cancelled,
-    Done,
-    Event,
-    Failed,
-    Job,
-    JobId,
-    Preview,
-)
+from gpu.api import Cancelled, Done, Event, Failed, Job, JobId, Preview
 from tests.gpu.engines import EIGHT, TIMEOUT_S, Faulty, Harness
 from tests.gpu.pictures import job
 
@@ -41,25 +33,31 @@ def test_f8_a_newer_request_for_the_same_slot_replaces_the_running_one(harness: 
     assert isinstance(ends[new.id], Done)
 
 
+def submit_during(harness: Harness, number: int, late: Job) -> list[tuple[JobId, ...]]:
+    """Submit `late` while batch `number` runs; fills with who is in each batch."""
+    plans: list[tuple[JobId, ...]] = []
+
+    def sabotage(plan: StepPlan) -> None:
+        plans.append(plan.ids)
+        if len(plans) == number:
+            harness.engine.submit(late)
+
+    harness.runner.sabotage = sabotage
+    return plans
+
+
 def asked_anew(
     parts: tuple[StableDiffusion, Tables, object], newest: Job
 ) -> tuple[list[Event], list[tuple[JobId, ...]]]:
     """What is told, and which batches run, where a well-begun picture is asked for again."""
     harness = Harness(Faulty(*parts), prepared_within_s=TIMEOUT_S)  # type: ignore[arg-type]
     known, old = job(seed=1, steps=4), job(seed=2, slot="frame", steps=8)
-    plans: list[tuple[JobId, ...]] = []
-
-    def sabotage(plan: StepPlan) -> None:
-        plans.append(plan.ids)
-        if len(plans) == 5:
-            harness.engine.submit(newest)
-
     harness.costs.calibrate(EIGHT, 1, 1.0)
     harness.costs.calibrate(EIGHT, 8, 1.1)
     harness.engine.start()
     harness.engine.submit(known)
     harness.until_ended(known)
-    harness.runner.sabotage = sabotage
+    plans = submit_during(harness, 5, newest)
     harness.engine.submit(old)
     harness.until_ended(old, newest)
     harness.engine.close()
@@ -79,7 +77,7 @@ def test_f15_something_of_the_newest_is_seen_while_the_older_picture_is_finished
     assert first_preview < older < last == len(seen) - 1
 
 
-def test_f16_a_picture_that_is_there_already_comes_after_the_older_one_of_its_place(
+def test_f15_a_picture_that_is_there_already_comes_after_the_older_one_of_its_place(
     parts: tuple[StableDiffusion, Tables, object],
 ) -> None:
     newest = job(seed=1, slot="frame", steps=4)
@@ -96,14 +94,7 @@ def test_f14_who_comes_while_a_step_runs_is_in_the_next_one(
 ) -> None:
     harness = Harness(Faulty(*parts), prepared_within_s=TIMEOUT_S)  # type: ignore[arg-type]
     first, late = job(steps=6, guidance=1.0), job(steps=2, guidance=1.0)
-    plans: list[tuple[JobId, ...]] = []
-
-    def sabotage(plan: StepPlan) -> None:
-        plans.append(plan.ids)
-        if len(plans) == 2:
-            harness.engine.submit(late)
-
-    harness.runner.sabotage = sabotage
+    plans = submit_during(harness, 2, late)
     harness.costs.calibrate(EIGHT, 1, 1.0)
     harness.costs.calibrate(EIGHT, 8, 1.1)
     harness.engine.start()
